@@ -1,0 +1,49 @@
+"""`nlpbench evaluate`: score one or more fine-tuned models in one table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nlpbench.commands import options
+
+
+def evaluate(
+    config: options.Config,
+    overrides: options.Overrides = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A run, model directory, hub id or pkg://package/folder; may be repeated.",
+        ),
+    ] = None,
+    output_dir: options.OutputDir = None,
+    limit: options.Limit = None,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Score fine-tuned models; a run directory as CONFIG scores the model of that run."""
+    options.set_loudness(quiet, verbose)
+    loaded = options.load(config, overrides, limit)
+    models = model or ([str(config)] if config.is_dir() else [])
+    given = output_dir
+    place = options.output_dir(
+        given, loaded.model_copy(update={"output_dir": None}), config, suffix="-evaluate"
+    )
+    if dry_run:
+        from nlpbench.runs.preflight import preflight_evaluation
+
+        typer.echo(preflight_evaluation(loaded, models))
+        return
+
+    from nlpbench.commands.show_table import show_table
+    from nlpbench.runs.evaluate import evaluate as run
+
+    records = run(loaded, place, models)
+    names = [record.model["name"] for record in records]
+    show_table(list(zip(names, records, strict=True)))
+    typer.echo(f"wrote {place}", err=True)

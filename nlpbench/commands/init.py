@@ -1,0 +1,35 @@
+"""`nlpbench init`: a commented config to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def init(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="As in nlpbench list tasks.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; stdout unless told.")
+    ] = None,
+) -> None:
+    """Write a commented config for a task."""
+    from nlpbench.config.errors import UserError
+    from nlpbench.config.problems import suggest
+    from nlpbench.results.files import write_text
+
+    templates = {file.stem: file for file in sorted(TEMPLATES.glob("*.yaml"))}
+    task = task.replace("_", "-")
+    if task not in templates:
+        raise UserError(f"no template for the task {task}  {suggest(task, templates)}")
+    text = templates[task].read_text(encoding="utf-8")
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    if output.exists():
+        raise UserError(f"{output} exists; nothing is overwritten")
+    write_text(output, text)
+    typer.echo(f"wrote {output}; check it with: nlpbench check {output}", err=True)

@@ -1,0 +1,101 @@
+"""The `nlpbench` program: its commands, and what it says and returns when one fails."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from nlpbench.commands.check import check
+from nlpbench.commands.env import env
+from nlpbench.commands.evaluate import evaluate
+from nlpbench.commands.finetune import finetune
+from nlpbench.commands.init import init
+from nlpbench.commands.listing import list_components
+from nlpbench.commands.results import results
+from nlpbench.commands.schema import schema
+from nlpbench.commands.show import show
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="nlpbench",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={
+        "help_option_names": ["--help", "-h"],
+        "token_normalize_func": lambda name: name.replace("_", "-"),
+    },
+)
+
+
+def version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"nlpbench {installed('nlpbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def nlpbench(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Fine-tune, evaluate and compress NLP models, with numbers that hold.
+
+    Exit codes: 0 done, 1 a gate failed, 2 a mistake in config, data or arguments, 3 the run failed.
+    """
+
+
+app.command("finetune")(finetune)
+app.command("evaluate")(evaluate)
+app.command("check")(check)
+app.command("results")(results)
+app.command("list")(list_components)
+app.command("init")(init)
+app.command("show")(show)
+app.command("schema")(schema)
+app.command("env")(env)
+
+
+def main() -> None:
+    """The entry point of the `nlpbench` script."""
+    from nlpbench.config.errors import NlpbenchError
+
+    try:
+        app(prog_name="nlpbench")
+    except NlpbenchError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; go on with --resume", file=sys.stderr)  # noqa: T201
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001
+        _tell_unforeseen(error)
+
+
+def _tell_unforeseen(error: Exception) -> None:
+    import logging
+    import traceback
+
+    lines = str(error).strip().splitlines() or [""]
+    print(f"error: {type(error).__name__}: {lines[0]}", file=sys.stderr)  # noqa: T201
+    if logging.getLogger("nlpbench").isEnabledFor(logging.DEBUG):
+        traceback.print_exc()
+    else:
+        print("run it again with --verbose for the traceback", file=sys.stderr)  # noqa: T201
+    sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()

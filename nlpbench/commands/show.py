@@ -1,0 +1,14 @@
+"""`nlpbench show`: a config with everything filled in."""
+
+from __future__ import annotations
+
+import typer
+
+from nlpbench.commands import options
+
+
+def show(config: options.Config, overrides: options.Overrides = None) -> None:
+    """Print a config resolved: what it extends, overrides, variables and defaults filled in."""
+    from nlpbench.config.document import dump
+
+    typer.echo(dump(options.load(config, overrides).resolved()), nl=False)

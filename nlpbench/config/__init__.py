@@ -1,0 +1,1 @@
+"""From a YAML file to one frozen, typed RunConfig; imports nothing heavy."""

@@ -1,0 +1,113 @@
+"""Tasks, metrics and compression methods: typed, frozen, and found by the name of their file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from nlpbench.config import registry
+from nlpbench.config.problems import Invalid, Problem, flatten, show, suggest
+
+
+class Section(BaseModel):
+    """A mapping of the YAML file: strict types, no unknown keys, no change after loading."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def tell_in_our_words(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise Invalid(*flatten(error, cls.model_fields)) from None
+
+
+class Component(Section):
+    """A registered class whose fields are its YAML options.
+
+    `name` is the file's name with hyphens (`balanced_accuracy.py` is `balanced-accuracy`); a
+    component of another package bears the name of its entry point.
+    """
+
+    name: str = ""
+    kind: ClassVar[str]
+
+    @classmethod
+    def yaml_name(cls) -> str:
+        return cls.__module__.rpartition(".")[2].replace("_", "-")
+
+    @model_validator(mode="before")
+    @classmethod
+    def fill_in_name(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "name" not in values:
+            return {"name": cls.yaml_name(), **values}
+        return values
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
+class ComponentField:
+    """Annotation of a field that holds a component of one kind, written `NAME` or `{name: NAME, …}`."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def build(self, value: Any) -> Any:
+        if isinstance(value, Component):
+            return value
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, dict):
+            raise Invalid(
+                Problem((), f"must be the name of a {self.kind} or a mapping (got {show(value)})")
+            )
+        name = value.get("name")
+        if name is None:
+            raise Invalid(Problem((), "needs the key name", at_key=True))
+        if name not in registry.names(self.kind):
+            raise Invalid(
+                Problem(
+                    ("name",),
+                    f"unknown {self.kind} (got {show(name)})",
+                    suggest(str(name), registry.names(self.kind)),
+                )
+            )
+        return registry.load(self.kind, name).model_validate(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        annotated = Annotated[
+            source,
+            BeforeValidator(self.build),
+            PlainSerializer(lambda component: component.model_dump(mode="json"), return_type=dict),
+        ]
+        return handler.generate_schema(annotated)  # type: ignore[no-any-return]
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        choices: list[JsonSchemaValue] = [
+            {"type": "string", "enum": list(registry.names(self.kind))}
+        ]
+        for name in registry.names(self.kind):
+            component = registry.load(self.kind, name)
+            choice = component.model_json_schema(mode="validation")
+            choice["properties"]["name"] = {"const": name, "description": component.summary()}
+            choice["required"] = ["name", *choice.get("required", [])]
+            choices.append(choice)
+        return {"anyOf": choices}

@@ -1,0 +1,243 @@
+"""The sections of a config and their keys: types, bounds, defaults, and what each key means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from nlpbench.config import training_arguments
+from nlpbench.config.component import Component, ComponentField, Section
+from nlpbench.config.problems import Invalid, Problem
+
+SplitName = Literal["train", "validation", "test"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class TokenizerTraining(Section):
+    """Train a tokenizer of the model's own kind on the training texts."""
+
+    vocab_size: int = Field(8000, ge=100, description="entries of the vocabulary, at most")
+
+
+class TokenizerSection(Section):
+    """A tokenizer by name or directory, or one trained on the data."""
+
+    name_or_path: str | None = Field(None, description="hub id, directory or pkg://package/folder")
+    train: TokenizerTraining | None = Field(None, description="train one on the training texts")
+
+    @model_validator(mode="before")
+    @classmethod
+    def accept_a_name(cls, values: Any) -> Any:
+        return {"name_or_path": values} if isinstance(values, str) else values
+
+    @model_validator(mode="after")
+    def exactly_one(self) -> TokenizerSection:
+        if (self.name_or_path is None) == (self.train is None):
+            raise Invalid(Problem((), "needs either name_or_path or train", at_key=True))
+        return self
+
+
+class ModelSection(Section):
+    """The pretrained checkpoint, or a bare configuration that starts from random weights."""
+
+    name_or_path: str | None = Field(
+        None, description="hub id, directory, run directory or pkg://package/folder"
+    )
+    revision: str | None = Field(None, description="branch, tag or commit of a hub model")
+    config: dict[str, Any] | None = Field(
+        None, description="a transformers configuration with its model_type: random weights"
+    )
+    tokenizer: TokenizerSection | None = Field(
+        None, description="another tokenizer than the model's own; needed with config"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def accept_a_name(cls, values: Any) -> Any:
+        return {"name_or_path": values} if isinstance(values, str) else values
+
+    @model_validator(mode="after")
+    def one_source(self) -> ModelSection:
+        problems = []
+        if (self.name_or_path is None) == (self.config is None):
+            problems.append(Problem((), "needs either name_or_path or config", at_key=True))
+        elif self.config is not None:
+            if not isinstance(self.config.get("model_type"), str):
+                problems.append(
+                    Problem(("config",), "needs the key model_type, such as bert", at_key=True)
+                )
+            if self.tokenizer is None:
+                advice = "write tokenizer: {train: {vocab_size: 8000}}, or name one"
+                problems.append(Problem((), "needs the key tokenizer", advice, at_key=True))
+            if self.revision is not None:
+                problems.append(Problem(("revision",), "belongs to name_or_path", at_key=True))
+        if problems:
+            raise Invalid(*problems)
+        return self
+
+    @property
+    def label(self) -> str:
+        """What a table calls the model."""
+        if self.name_or_path is not None:
+            return self.name_or_path
+        assert self.config is not None
+        return f"{self.config['model_type']} from scratch"
+
+
+class MaxSamples(Section):
+    """The most rows of each split; a seeded sample in dataset order is kept."""
+
+    train: Positive | None = None
+    validation: Positive | None = None
+    test: Positive | None = None
+
+
+class DataSection(Section):
+    """Where the rows come from. Paths are relative to the directory the command runs in."""
+
+    source: str | None = Field(
+        None, description="hub id, file, glob, directory, pkg://package/path or sample:NAME"
+    )
+    train: str | None = Field(
+        None, description="with source the name of its split, else a file or glob"
+    )
+    validation: str | None = Field(None, description="as train")
+    test: str | None = Field(None, description="as train")
+    subset: str | None = Field(None, description="configuration of a hub data set, such as mrpc")
+    revision: str | None = Field(None, description="branch, tag or commit of a hub data set")
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="of csv files; a comma unless told"
+    )
+    column_names: list[str] | None = Field(
+        None, min_length=1, description="for csv and tsv files without a header line"
+    )
+    id_column: str | None = Field(
+        None, description="column that identifies a row in predictions.jsonl; its number if unset"
+    )
+    validation_share: Share = Field(0.1, description="of train, where there is no validation split")
+    test_share: Share = Field(0.1, description="of train, where there is no test split")
+    split_seed: int = Field(42, ge=0, description="of splitting and sampling rows")
+    max_samples: MaxSamples = MaxSamples()
+    max_leakage: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="fail if a larger share of an evaluation split's rows stands in train",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def accept_a_source(cls, values: Any) -> Any:
+        return {"source": values} if isinstance(values, str) else values
+
+    @model_validator(mode="after")
+    def some_source(self) -> DataSection:
+        if self.source is None and not (self.train or self.validation or self.test):
+            raise Invalid(Problem((), "needs source, or a file for each split", at_key=True))
+        if self.validation_share + self.test_share >= 1:
+            raise Invalid(
+                Problem(
+                    ("test_share",),
+                    f"leaves no rows to train on (validation_share {self.validation_share} "
+                    f"+ test_share {self.test_share})",
+                )
+            )
+        return self
+
+
+class TrainingSection(Section):
+    """How the model is trained. Names and meanings are those of transformers.TrainingArguments."""
+
+    num_train_epochs: float = Field(3.0, gt=0, description="passes over the training rows")
+    max_steps: Positive | None = Field(
+        None, description="optimiser steps; overrides num_train_epochs"
+    )
+    learning_rate: float = Field(5e-5, gt=0, description="highest learning rate of AdamW")
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "inverse_sqrt", "polynomial"] = (
+        Field("linear", description="course of the learning rate after the warm-up")
+    )
+    warmup_steps: float = Field(
+        0.0, ge=0, description="optimiser steps of linear warm-up; below 1 a share of all steps"
+    )
+    weight_decay: float = Field(0.0, ge=0, description="not applied to biases and norms")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+    label_smoothing_factor: float = Field(
+        0.0, ge=0, lt=1, description="share of the target spread over all classes"
+    )
+    effective_batch_size: Positive = Field(
+        32, description="rows the optimiser sees in one step, over all devices and accumulation"
+    )
+    per_device_train_batch_size: Positive | None = Field(
+        None, description="rows at a time on a device; the effective batch size unless told"
+    )
+    train_sampling_strategy: Literal["group_by_length", "random", "sequential"] = Field(
+        "group_by_length", description="order of the training rows; by length saves padding"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="of the arithmetic; weights are always trained in fp32"
+    )
+    eval_strategy: Literal["epoch", "steps", "no"] = Field(
+        "epoch", description="when the validation split is scored and a checkpoint kept"
+    )
+    eval_steps: Positive | None = Field(None, description="with eval_strategy: steps")
+    logging_steps: Positive = Field(
+        50, description="optimiser steps between lines of history.jsonl"
+    )
+    load_best_model_at_end: bool = Field(
+        True, description="end with the checkpoint that scored best on validation"
+    )
+    metric_for_best_model: str | None = Field(
+        None, description="a metric of evaluation.metrics, or loss; the first metric unless told"
+    )
+    early_stopping_patience: Positive | None = Field(
+        None, description="stop after this many evaluations without a better score"
+    )
+    early_stopping_threshold: float = Field(
+        0.0, ge=0, description="least gain over the best score that counts as better"
+    )
+    arguments: Annotated[dict[str, Any], AfterValidator(training_arguments.checked)] = Field(
+        {}, description="any other field of transformers.TrainingArguments"
+    )
+
+    @model_validator(mode="after")
+    def consistent(self) -> TrainingSection:
+        problems = []
+        micro = self.per_device_train_batch_size
+        if micro is not None and self.effective_batch_size % micro:
+            advice = f"take a divisor of {self.effective_batch_size}"
+            message = f"does not divide effective_batch_size {self.effective_batch_size}"
+            problems.append(
+                Problem(("per_device_train_batch_size",), f"{message} (got {micro})", advice)
+            )
+        if self.warmup_steps >= 1 and self.warmup_steps != int(self.warmup_steps):
+            problems.append(
+                Problem(("warmup_steps",), f"must be whole from 1 on (got {self.warmup_steps})")
+            )
+        if (self.eval_strategy == "steps") != (self.eval_steps is not None):
+            advice = "write eval_strategy: steps with eval_steps: N"
+            problems.append(Problem(("eval_steps",), "goes with eval_strategy: steps", advice))
+        if self.eval_strategy == "no":
+            for key in ("early_stopping_patience", "metric_for_best_model"):
+                if getattr(self, key) is not None:
+                    advice = "write eval_strategy: epoch"
+                    problems.append(Problem((key,), "needs evaluations", advice))
+        if problems:
+            raise Invalid(*problems)
+        return self
+
+
+class EvaluationSection(Section):
+    """What is measured, on which rows, and how sure the figures are."""
+
+    split: SplitName = Field("test", description="the split that is scored at the end")
+    metrics: list[Annotated[Component, ComponentField("metric")]] | None = Field(
+        None, min_length=1, description="names or mappings; the task's own unless told"
+    )
+    confidence: float = Field(0.95, gt=0, lt=1, description="level of the intervals")
+    resamples: int = Field(1000, ge=100, description="bootstrap resamples")
+    bootstrap_seed: int = Field(12345, ge=0, description="of the bootstrap")
+    batch_size: Positive = Field(32, description="rows at a time on the device")
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the arithmetic")
+    efficiency: bool = Field(True, description="measure latency, throughput and memory")

@@ -1,0 +1,1 @@
+"""Finds, reads, splits, subsamples and audits data sets; knows no task."""

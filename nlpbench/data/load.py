@@ -1,0 +1,209 @@
+"""Loads the splits that a run needs: finds, splits off, samples and identifies their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nlpbench.config.errors import UserError
+from nlpbench.config.problems import show, suggest
+from nlpbench.config.sections import DataSection
+from nlpbench.data.fingerprint import fingerprint
+from nlpbench.data.origin import Original, Part, Source, locate
+from nlpbench.data.sources import open_source
+from nlpbench.data.split_names import SPLITS
+from nlpbench.data.splitting import sample, split_off, strata
+
+if TYPE_CHECKING:
+    import datasets
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of one split, each of which knows where it came from."""
+
+    name: str
+    rows: datasets.Dataset
+    fingerprint: str
+    id_column: str | None = field(default=None, repr=False)
+    parts: tuple[Part, ...] = field(default=(), repr=False)
+    positions: np.ndarray | None = field(default=None, repr=False)  # in the parts; None: as it is
+
+    def position(self, index: int) -> int:
+        """The 0-based number of the row in the split as its source holds it."""
+        if not 0 <= index < self.rows.num_rows:
+            raise IndexError(index)
+        return index if self.positions is None else int(self.positions[index])
+
+    def locate(self, index: int) -> str:
+        return locate(self.parts, self.position(index))
+
+    def id(self, index: int) -> int | str:
+        if self.id_column is None:
+            return self.position(index)
+        value = self.rows[index][self.id_column]
+        return value if isinstance(value, int | str) else str(value)
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """The splits that were asked for, what was decided on the way, and which were taken from train."""
+
+    splits: dict[str, Split]
+    notes: list[str]
+    drawn: frozenset[str] = frozenset()
+
+
+def load(
+    config: DataSection,
+    needed: Sequence[str],
+    columns: Sequence[str],
+    stratify_by: str | None = None,
+) -> LoadedData:
+    """The needed splits; one that the source lacks is split off train, and so is never in it."""
+    source = open_source(config)
+    available = source.available()
+    lacking = [name for name in SPLITS if name in needed and name not in available]
+    if "train" in lacking or (lacking and "train" not in available):
+        raise UserError(lacks(source, lacking, available))
+    notes: list[str] = []
+    read = [name for name in available if name in needed or (name == "train" and lacking)]
+    originals = {name: source.read(name) for name in SPLITS if name in read}
+    for original in originals.values():
+        check_rows(original, columns, config)
+    places: dict[str, tuple[Original, np.ndarray | None]] = {
+        name: (original, None) for name, original in originals.items()
+    }
+    if lacking:
+        held_out, method = draw(originals["train"], available, config, stratify_by)
+        total = originals["train"].rows.num_rows
+        places["train"] = (
+            originals["train"],
+            kept(total, [held_out[name] for name in lacking], originals["train"].place),
+        )
+        for name in lacking:
+            places[name] = (originals["train"], held_out[name])
+            share = getattr(config, f"{name}_share")
+            notes.append(
+                f"{name}: {share * 100:.4g} % of train ({len(held_out[name])} rows), "
+                f"{method}, split seed {config.split_seed}"
+            )
+    splits = {}
+    for name in SPLITS:
+        if name in needed:
+            original, positions = places[name]
+            positions = cap(name, original, positions, config, notes)
+            splits[name] = build(name, original, positions, columns, config.id_column)
+    return LoadedData(splits, notes, frozenset(lacking))
+
+
+def lacks(source: Source, lacking: Sequence[str], available: Sequence[str]) -> str:
+    if "train" not in lacking and "train" not in available:
+        return (
+            f"{source.name}: has no {lacking[0]} split and no train split to take one from; "
+            f"it has {', '.join(available)}"
+        )
+    return f"{source.name}: has no train split; it has {', '.join(available)}"
+
+
+def check_rows(original: Original, columns: Sequence[str], config: DataSection) -> None:
+    """Refuse a split without rows, without a column that is read, or with an id met twice."""
+    rows, place = original.rows, original.place
+    if rows.num_rows == 0 and not rows.column_names:
+        raise UserError(f"{place}: has no rows")
+    for name in columns:
+        if name not in rows.column_names:
+            raise UserError(f"{place}: {no_column(name, rows.column_names)}")
+    if config.id_column is not None and config.id_column not in rows.column_names:
+        problem = no_column(config.id_column, rows.column_names)
+        raise UserError(f"{place}: data.id_column: {problem}")
+    if rows.num_rows == 0:
+        raise UserError(f"{place}: has no rows")
+    if config.id_column is not None:
+        check_ids(original, config.id_column)
+
+
+def check_ids(original: Original, name: str) -> None:
+    first: dict[Any, int] = {}
+    for number, value in enumerate(original.rows[name][:]):
+        if isinstance(value, list | dict):
+            raise UserError(
+                f"{locate(original.parts, number)}, column {show(name)}: {show(value)} "
+                "cannot be an id; data.id_column needs a column of strings or whole numbers"
+            )
+        if value in first:
+            raise UserError(
+                f"data.id_column: {show(name)} holds {show(value)} twice "
+                f"({locate(original.parts, first[value])}, and "
+                f"{locate(original.parts, number)}); an id must be unique"
+            )
+        first[value] = number
+
+
+def no_column(name: str, names: Sequence[str]) -> str:
+    advice = suggest(name, names)
+    hint = f" {advice}" if advice.startswith("did you mean") else ""
+    text = f"no column {show(name)};{hint} columns: {', '.join(names)}"
+    if len(names) == 1 and any(mark in names[0] for mark in ";|\t"):
+        text += ". If another character than a comma separates them, set data.delimiter"
+    return text
+
+
+def draw(
+    train: Original, available: Sequence[str], config: DataSection, stratify_by: str | None
+) -> tuple[dict[str, np.ndarray], str]:
+    """The rows of every split that the source lacks, needed or not, and how they were drawn."""
+    classes = None
+    if stratify_by is not None and stratify_by in train.rows.column_names:
+        classes = strata(train.rows[stratify_by][:])
+    shares = {
+        name: getattr(config, f"{name}_share")
+        for name in ("test", "validation")
+        if name not in available
+    }
+    held_out = split_off(train.rows.num_rows, shares, classes, config.split_seed)
+    return held_out, "drawn at random" if classes is None else f"stratified by {stratify_by}"
+
+
+def kept(total: int, held_out: Sequence[np.ndarray], place: str) -> np.ndarray:
+    """The rows that train keeps."""
+    import numpy as np
+
+    taken = np.concatenate(held_out)
+    left = np.setdiff1d(np.arange(total), taken, assume_unique=True)
+    if len(left) == 0 or any(len(rows) == 0 for rows in held_out):
+        raise UserError(
+            f"{place}: too few rows ({total}) to split validation and test off; "
+            "bring more rows, or a file for each split"
+        )
+    return left
+
+
+def cap(
+    name: str,
+    original: Original,
+    positions: np.ndarray | None,
+    config: DataSection,
+    notes: list[str],
+) -> np.ndarray | None:
+    """At most `max_samples` of the rows."""
+    limit = getattr(config.max_samples, name)
+    total = original.rows.num_rows if positions is None else len(positions)
+    if limit is None or limit >= total:
+        return positions
+    notes.append(f"{name}: {limit} of {total} rows, sampled with seed {config.split_seed}")
+    chosen = sample(total, limit, config.split_seed)
+    return chosen if positions is None else positions[chosen]
+
+
+def build(
+    name: str,
+    original: Original,
+    positions: np.ndarray | None,
+    columns: Sequence[str],
+    id_column: str | None,
+) -> Split:
+    rows = original.rows if positions is None else original.rows.select(positions)
+    return Split(name, rows, fingerprint(rows, columns), id_column, original.parts, positions)

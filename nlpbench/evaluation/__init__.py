@@ -1,0 +1,1 @@
+"""Predictions, their scores with intervals, and what they cost."""

@@ -1,0 +1,74 @@
+"""The metrics, one file each, and what they have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from nlpbench.config.component import Component
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+Answer = Literal["labels", "label-sets", "values"]
+
+
+class Metric(Component, ABC):
+    """Scores predictions against references; adding one is adding one file with one subclass.
+
+    What `compute` and `resample` receive follows from the class variables, for n examples and
+    K = `len(labels)` classes:
+
+    | answer of the task | references           | predictions, `reads = "answers"` | predictions, `reads = "probabilities"` |
+    |--------------------|----------------------|----------------------------------|----------------------------------------|
+    | `labels`           | (n,) int class ids   | (n,) int class ids               | (n, K) float, rows sum to 1            |
+    | `label-sets`       | (n, K) int, 0 or 1   | (n, K) int, 0 or 1               | (n, K) float, each in [0, 1]           |
+    | `values`           | (n,) float           | (n,) float                       | –                                      |
+    """
+
+    kind: ClassVar[str] = "metric"
+    answers: ClassVar[tuple[Answer, ...]]
+    reads: ClassVar[Literal["answers", "probabilities"]] = "answers"
+    higher_is_better: ClassVar[bool] = True
+
+    @property
+    def key(self) -> str:
+        """The metric's name as a key of the record: snake_case."""
+        return self.name.replace("-", "_")
+
+    @abstractmethod
+    def compute(
+        self, predictions: Array, references: Array, labels: Sequence[str] = ()
+    ) -> dict[str, float]:
+        """The scores by key, the headline first; NaN where the score is undefined."""
+
+    @abstractmethod
+    def signature(self, labels: Sequence[str] = ()) -> str:
+        """All that a reader must know to compute the same: options, conventions, library version."""
+
+    def resample(
+        self,
+        predictions: Array,
+        references: Array,
+        counts: NDArray[np.int64],
+        labels: Sequence[str] = (),
+    ) -> dict[str, NDArray[np.float64]]:
+        """The scores of B resamples at once: key to (B,).
+
+        Args:
+            counts: (B, n), how often each example was drawn; every row sums to n.
+
+        This default computes each resample by itself; a metric that can be had from
+        per-example statistics does it in one go.
+        """
+        import numpy as np
+
+        rows = []
+        for drawn in counts:
+            index = np.repeat(np.arange(len(drawn)), drawn)
+            rows.append(self.compute(predictions[index], references[index], labels))
+        return {key: np.array([row[key] for row in rows]) for key in rows[0]}

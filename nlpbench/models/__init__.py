@@ -1,0 +1,28 @@
+"""Loads and saves models with their tokenizers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nlpbench.config.sections import ModelSection
+from nlpbench.models.load import load, load_finetuned
+from nlpbench.models.save import save, size_mb, weights_hash
+from nlpbench.models.tokenizer import load as tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = [
+    "load",
+    "load_finetuned",
+    "load_tokenizer",
+    "save",
+    "size_mb",
+    "tokenizer",
+    "weights_hash",
+]
+
+
+def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer that was saved with a model."""
+    return tokenizer(ModelSection(name_or_path=name_or_path, revision=revision))

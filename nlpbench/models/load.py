@@ -1,0 +1,213 @@
+"""Loads a model with a task's head, in float32, and says what was new in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nlpbench.config.errors import UserError
+from nlpbench.config.problems import suggest
+from nlpbench.config.sections import ModelSection
+from nlpbench.models import source as sources
+from nlpbench.models.hub import told_clearly
+from nlpbench.models.positions import longest_input
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model and where it came from.
+
+    Attributes:
+        directory: of its files, where there are any.
+        commit: of the hub repository.
+        fresh: names of weights that were not in the checkpoint, so are random.
+    """
+
+    model: PreTrainedModel
+    directory: Path | None
+    commit: str | None
+    fresh: tuple[str, ...]
+
+
+def load(
+    section: ModelSection,
+    auto_class: str,
+    head: dict[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+) -> LoadedModel:
+    """A model to train: pretrained weights where there are some, a new head where needed.
+
+    Raises:
+        UserError: files missing or damaged, another architecture, `max_length` beyond its positions.
+    """
+    if section.config is not None:
+        loaded = LoadedModel(_bare(section.config, auto_class, head, tokenizer), None, None, ())
+    else:
+        assert section.name_or_path is not None
+        source = sources.find(section.name_or_path, section.revision)
+        loaded = _pretrained(source, auto_class, head)
+    _check_vocabulary(loaded.model, tokenizer)
+    _check_positions(loaded.model, max_length)
+    _agree_on_padding(loaded.model, tokenizer)
+    return loaded
+
+
+def load_finetuned(
+    name_or_path: str,
+    revision: str | None,
+    auto_class: str,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+) -> LoadedModel:
+    """A model to evaluate: every weight must come from the checkpoint.
+
+    Raises:
+        UserError: as `load`, and for a model without a trained head.
+    """
+    loaded = _pretrained(sources.find(name_or_path, revision), auto_class, {})
+    if loaded.fresh:
+        raise UserError(
+            f"{name_or_path} has no trained head for this task ({', '.join(loaded.fresh[:3])} "
+            "missing); fine-tune it first"
+        )
+    _check_vocabulary(loaded.model, tokenizer)
+    _check_positions(loaded.model, max_length)
+    _agree_on_padding(loaded.model, tokenizer)
+    return loaded
+
+
+def _pretrained(source: sources.ModelSource, auto_class: str, head: dict[str, Any]) -> LoadedModel:
+    import torch
+    import transformers
+    from transformers import AutoConfig
+    from transformers.utils import cached_file
+
+    sources.check_weights(source)
+    revision = source.revision or "main"
+    with told_clearly(source, "configuration"):
+        config = AutoConfig.from_pretrained(source.location, revision=revision, **head)
+    loader = getattr(transformers, auto_class)
+    _check_architecture(config, loader, source.name)
+    with told_clearly(source, "weights"):
+        model, info = loader.from_pretrained(
+            source.location,
+            revision=revision,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+        file = cached_file(source.location, "config.json", revision=revision)
+    fresh = sorted({*info["missing_keys"], *(item[0] for item in info["mismatched_keys"])})
+    _check_backbone(model, fresh, source.name)
+    from pathlib import Path
+
+    directory = source.directory or Path(str(file)).parent
+    return LoadedModel(model, directory, getattr(config, "_commit_hash", None), tuple(fresh))
+
+
+def _bare(
+    options: dict[str, Any],
+    auto_class: str,
+    head: dict[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
+) -> PreTrainedModel:
+    import transformers
+    from transformers import AutoConfig
+
+    values = dict(options)
+    model_type = values.pop("model_type")
+    try:
+        known = AutoConfig.for_model(model_type)
+    except ValueError as error:
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+        advice = suggest(model_type, CONFIG_MAPPING_NAMES)
+        advice = advice if advice.startswith("did") else ""
+        raise UserError(
+            f"model.config: unknown model_type (got {model_type})  {advice}".rstrip()
+        ) from error
+    keys = {*known.to_dict(), *known.attribute_map}
+    unknown = [key for key in values if key not in keys]
+    if unknown:
+        told = "; ".join(f"{key}: {_close(key, keys)}" for key in unknown)
+        raise UserError(f"model.config: keys that {model_type} does not have: {told}")
+    if values.setdefault("vocab_size", len(tokenizer)) < len(tokenizer):
+        raise UserError(
+            f"model.config.vocab_size is {values['vocab_size']}, and the tokenizer has "
+            f"{len(tokenizer)} entries; leave it out to have as many"
+        )
+    special = {
+        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id")
+        for name in ("pad", "bos", "eos")
+        if getattr(tokenizer, f"{name}_token_id") is not None
+    }
+    try:
+        config = AutoConfig.for_model(model_type, **{**special, **values}, **head)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"model.config: {error}") from error
+    loader = getattr(transformers, auto_class)
+    _check_architecture(config, loader, f"model_type {model_type}")
+    try:
+        return loader.from_config(config)  # type: ignore[no-any-return]
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"model.config: {error}") from error
+
+
+def _close(key: str, keys: set[str]) -> str:
+    advice = suggest(key, keys)
+    return advice if advice.startswith("did") else "no such key"
+
+
+def _check_architecture(config: PretrainedConfig, loader: Any, name: str) -> None:
+    if type(config) not in loader._model_mapping:
+        raise UserError(
+            f"{name} is a {config.model_type} model, which transformers cannot load as "
+            f"{loader.__name__}; take one that has such a head (bert, distilbert, roberta, albert, "
+            "electra, xlnet, gpt2, …)"
+        )
+
+
+def _check_backbone(model: PreTrainedModel, fresh: list[str], name: str) -> None:
+    """A few new weights are a head or a pooler; many mean that the files are of another model."""
+    prefix = f"{model.base_model_prefix}."
+    backbone = [key for key in model.state_dict() if key.startswith(prefix)]
+    missing = [key for key in fresh if key.startswith(prefix)]
+    if len(missing) > len(backbone) / 4:
+        raise UserError(
+            f"the weights of {name} are not those of a {model.config.model_type} model: "
+            f"{len(missing)} of {len(backbone)} are missing or of another shape, "
+            f"such as {missing[0]}"
+        )
+
+
+def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise UserError(
+            f"the tokenizer has {len(tokenizer)} entries and the model embeddings for {rows}; "
+            "they do not belong together"
+        )
+
+
+def _check_positions(model: PreTrainedModel, max_length: int) -> None:
+    longest = longest_input(model)
+    if longest is not None and max_length > longest:
+        raise UserError(
+            f"task.max_length is {max_length}, and this {model.config.model_type} model has "
+            f"positions for {longest} tokens; set task.max_length to {longest} or less"
+        )
+
+
+def _agree_on_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Decoder-only classifiers read the last real token, which they find by the pad token."""
+    model.config.pad_token_id = tokenizer.pad_token_id
+    if model.config.model_type != "xlnet":
+        tokenizer.padding_side = "right"

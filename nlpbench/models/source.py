@@ -1,0 +1,135 @@
+"""Where a model's files are: a directory, a run, an installed package or the hub."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from nlpbench.config.errors import UserError
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+TOKENIZERS = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "source.spm",
+)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """What to hand to `from_pretrained`; `directory` is None for a hub id."""
+
+    name: str
+    directory: Path | None
+    revision: str | None = None
+
+    @property
+    def location(self) -> str:
+        return self.name if self.directory is None else str(self.directory)
+
+
+def find(name_or_path: str, revision: str | None = None) -> ModelSource:
+    """The source of a model by name; a local one is checked for what can be told from its files.
+
+    Raises:
+        UserError: no such directory or package, or one that holds no loadable model.
+    """
+    if name_or_path.startswith("pkg://"):
+        directory = _in_package(name_or_path)
+    elif Path(name_or_path).is_dir():
+        directory = Path(name_or_path)
+        if (directory / "model").is_dir() and not (directory / "config.json").exists():
+            directory /= "model"
+    elif Path(name_or_path).is_file():
+        raise UserError(f"the model {name_or_path} is a file; name its directory")
+    elif name_or_path.startswith(("/", "./", "../", "~")) or name_or_path.count("/") > 1:
+        raise UserError(f"there is no model directory {Path(name_or_path).absolute()}")
+    else:
+        return ModelSource(name_or_path, None, revision)
+    if revision is not None:
+        raise UserError(f"model.revision belongs to a hub model, and {name_or_path} is local")
+    if not (directory / "config.json").is_file():
+        found = (directory / "checkpoints").is_dir()
+        advice = "; the run is unfinished: nlpbench finetune … --resume" if found else ""
+        raise UserError(f"{directory} holds no config.json, so no model{advice}")
+    return ModelSource(name_or_path, directory)
+
+
+def check_weights(source: ModelSource) -> None:
+    """Raises UserError unless a local model has whole safetensors files."""
+    directory = source.directory
+    if directory is None:
+        return
+    if not any((directory / name).is_file() for name in WEIGHTS):
+        if any((directory / name).is_file() for name in PICKLES):
+            raise UserError(
+                f"{directory} has its weights as a pickle (pytorch_model.bin), which can run code "
+                "when it is read; convert it where you trust it: "
+                "AutoModel.from_pretrained(DIR).save_pretrained(DIR)"
+            )
+        raise UserError(f"{directory} holds no weights (no {WEIGHTS[0]})")
+    for file in weight_files(directory):
+        _check_whole(file)
+
+
+def check_tokenizer(source: ModelSource) -> None:
+    """Raises UserError unless a local model has the files of a tokenizer."""
+    directory = source.directory
+    if directory is not None and not any((directory / name).is_file() for name in TOKENIZERS):
+        raise UserError(
+            f"{directory} holds no tokenizer (none of {', '.join(TOKENIZERS)}); "
+            "name one with model.tokenizer"
+        )
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The safetensors files of a model directory, all shards."""
+    index = directory / WEIGHTS[1]
+    if index.is_file():
+        try:
+            names = sorted(
+                set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            )
+        except (ValueError, KeyError, AttributeError) as error:
+            raise UserError(f"{index} is damaged: {error}") from error
+        return [directory / name for name in names]
+    return [directory / WEIGHTS[0]] if (directory / WEIGHTS[0]).is_file() else []
+
+
+def _check_whole(file: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    if not file.is_file():
+        raise UserError(f"the weights file {file} is missing")
+    try:
+        with safe_open(file, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        raise UserError(
+            f"{file} is damaged or cut short ({file.stat().st_size} bytes): {error}; "
+            "copy or download it again"
+        ) from error
+
+
+def _in_package(url: str) -> Path:
+    package, _, inner = url.removeprefix("pkg://").partition("/")
+    try:
+        spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f"{url}: the package {package} is not installed; "
+            f"pip install {package.replace('_', '-')}"
+        )
+    directory = Path(spec.submodule_search_locations[0], inner)
+    if not directory.is_dir():
+        raise UserError(f"{url}: the package {package} holds no folder {inner}")
+    return directory

@@ -1,0 +1,127 @@
+"""The record of a run: scores with intervals, costs, data, seeds, versions and hardware."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nlpbench.config.errors import UserError
+
+SCHEMA_VERSION = 1
+RECORD = "record.json"
+
+
+class Part(BaseModel):
+    """A part of a record: unchangeable, and tolerant of keys that later versions add."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Score(Part):
+    """A metric's value with its interval; None where it is undefined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    signature: str
+    higher_is_better: bool
+
+
+class SplitRecord(Part):
+    """What identifies the rows of a split."""
+
+    rows: int
+    fingerprint: str
+    truncated_share: float | None = None
+
+
+class Record(Part):
+    """Everything a reader needs to trust, repeat and compare a run.
+
+    `scores` are those of `split`; `efficiency` holds the costs with units in their names.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    command: str
+    name: str
+    model: dict[str, Any]
+    task: str
+    labels: list[str]
+    split: str
+    seed: int
+    scores: dict[str, Score]
+    efficiency: dict[str, Any]
+    interval: dict[str, Any]
+    data: dict[str, SplitRecord]
+    data_notes: list[str] = []
+    audit: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    timings: dict[str, float] = {}
+    environment: dict[str, Any] = {}
+    warnings: list[str] = []
+    config: dict[str, Any] = {}
+    started: str = ""
+    finished: str = ""
+
+    def to_json(self) -> str:
+        """Strict JSON: what is not a finite number is null."""
+        values = _finite(self.model_dump(mode="json"))
+        return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read(directory: Path) -> Record:
+    """The record of a run directory.
+
+    Raises:
+        UserError: there is none, it is damaged, or a newer nlpbench wrote it.
+    """
+    file = directory / RECORD
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{directory} holds no {RECORD}, so no finished run") from error
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{file} is damaged: {error}") from error
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UserError(
+            f"{file} has schema version {version}, and this nlpbench reads up to "
+            f"{SCHEMA_VERSION}; install a newer one"
+        )
+    try:
+        return Record.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(f"{file} is damaged: {place}: {first['msg']}") from error
+
+
+def find(directories: list[Path]) -> list[tuple[Path, Record]]:
+    """The records in and below directories, in the order of their paths.
+
+    Raises:
+        UserError: a directory that does not exist, or holds no record at any depth.
+    """
+    found = []
+    for directory in directories:
+        if not directory.is_dir():
+            raise UserError(f"there is no directory {directory}")
+        files = sorted(directory.rglob(RECORD))
+        if not files:
+            raise UserError(f"{directory} holds no finished run (no {RECORD} in or below it)")
+        found += [(file.parent, read(file.parent)) for file in files]
+    return found
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,106 @@
+"""The directory of a run: claimed before any work, never taken from another run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from nlpbench.config.document import dump, parse
+from nlpbench.config.errors import UserError
+from nlpbench.results.files import told_clearly, write_text
+from nlpbench.results.record import RECORD
+
+CONFIG = "config.yaml"
+CHECKPOINTS = "checkpoints"
+
+
+def check_free(directory: Path, config: dict[str, Any], resume: bool) -> None:
+    """Raises UserError unless the config may run in the directory; writes nothing."""
+    state = state_of(directory, config)
+    if state == "other files":
+        raise UserError(
+            f"{directory} is not empty and no run directory; name a new one with --output-dir"
+        )
+    if state == "another config":
+        raise UserError(
+            f"{directory} holds a run of another config (see: nlpbench show {directory}); "
+            "name a new one with --output-dir"
+        )
+    if state == "finished":
+        raise UserError(
+            f"{directory} holds the finished run of this config (see: nlpbench results "
+            f"{directory}); name a new one with --output-dir to run it again"
+        )
+    if state == "unfinished" and not resume:
+        raise UserError(
+            f"{directory} holds an unfinished run of this config; go on with --resume, or name "
+            "a new one with --output-dir"
+        )
+    if state == "empty" and resume:
+        raise UserError(f"{directory} holds no run to resume; start it without --resume")
+    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"cannot write {directory}: {existing} is not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write {directory}: no right to write in {existing}")
+
+
+def check_space(directory: Path, megabytes: float) -> None:
+    """Raises UserError unless the disk of the directory has room."""
+    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free / 1e6
+    if free < megabytes:
+        raise UserError(
+            f"cannot write {directory}: the run needs about {megabytes:.0f} MB, and its disk has "
+            f"{free:.0f} MB free"
+        )
+
+
+def open_run(directory: Path, config: dict[str, Any]) -> None:
+    """Makes the run directory with its config.yaml, if it is not there yet."""
+    with told_clearly(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    if not (directory / CONFIG).exists():
+        write_text(directory / CONFIG, dump(config))
+
+
+def state_of(directory: Path, config: dict[str, Any]) -> str:
+    """One of: empty, other files, another config, unfinished, finished."""
+    if not directory.exists() or not any(directory.iterdir()):
+        return "empty"
+    file = directory / CONFIG
+    if not file.is_file():
+        return "other files"
+    before = parse(file.read_text(encoding="utf-8"), str(file)).values
+    if identity(before) != identity(config):
+        return "another config"
+    return "finished" if (directory / RECORD).is_file() else "unfinished"
+
+
+def free_name(base: Path, config: dict[str, Any], resume: bool) -> Path:
+    """`base`, or `base-2`, `base-3` … where those are taken; to resume, the last unfinished one."""
+    candidates = [base]
+    while candidates[-1].exists():
+        candidates.append(base.with_name(f"{base.name}-{len(candidates) + 1}"))
+    if resume:
+        for candidate in reversed(candidates[:-1]):
+            if state_of(candidate, config) == "unfinished":
+                return candidate
+        raise UserError(f"there is no unfinished run of this config at {base}")
+    return candidates[-1]
+
+
+def discard(directory: Path) -> None:
+    """Removes a run directory that holds nothing but its config: the run ended before it began."""
+    if directory.is_dir() and {path.name for path in directory.iterdir()} <= {CONFIG}:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def identity(config: dict[str, Any]) -> str:
+    """What two runs of the same config have in common: all but the place of the output."""
+    values = {key: value for key, value in config.items() if key != "output_dir"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

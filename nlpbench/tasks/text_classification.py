@@ -1,0 +1,282 @@
+"""Text classification: a text or a pair of texts to a label, a set of labels or a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from nlpbench.config.errors import UserError
+from nlpbench.config.problems import Invalid, Problem, show
+from nlpbench.tasks import Locate, Predictions, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from datasets import Dataset
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SINGLE, MULTI, REGRESSION = (
+    "single_label_classification",
+    "multi_label_classification",
+    "regression",
+)
+
+
+class TextClassification(Task):
+    """A text, or a pair of texts, to a label, several labels, or a number.
+
+    The head is that of transformers' `AutoModelForSequenceClassification`; the losses are cross
+    entropy, binary cross entropy per label, and mean squared error.
+
+        task: {name: text-classification, text_column: text, label_column: intent}
+    """
+
+    text_column: str = Field("text", description="column with the text")
+    text_pair_column: str | None = Field(None, description="column with the second text of a pair")
+    label_column: str | None = Field(
+        None, description="column with the label, the list of labels, or the number; label if unset"
+    )
+    label_columns: list[str] | None = Field(
+        None, min_length=2, description="several columns of 0 and 1, one a label"
+    )
+    problem_type: Literal[
+        "single_label_classification", "multi_label_classification", "regression"
+    ] = Field("single_label_classification", description="as in a transformers configuration")
+    labels: list[str] | None = Field(
+        None, min_length=2, description="the names of labels that the data gives as 0, 1, 2 …"
+    )
+    max_length: int = Field(128, ge=2, description="tokens of a row; the rest is cut off")
+    threshold: float = Field(0.5, gt=0, lt=1, description="of a label's probability (multi-label)")
+
+    @model_validator(mode="after")
+    def columns_fit(self) -> TextClassification:
+        problems = []
+        if self.label_columns is not None:
+            if self.label_column is not None:
+                problems.append(
+                    Problem(("label_columns",), "excludes label_column", "keep one", at_key=True)
+                )
+            if self.problem_type != MULTI:
+                advice = f"write problem_type: {MULTI}"
+                problems.append(
+                    Problem(("label_columns",), "needs several labels a row", advice, at_key=True)
+                )
+        if self.labels is not None and self.problem_type == REGRESSION:
+            problems.append(Problem(("labels",), "means nothing to a regression", at_key=True))
+        if self.labels is not None and len(set(self.labels)) < len(self.labels):
+            problems.append(Problem(("labels",), "names a label twice"))
+        if self.threshold != 0.5 and self.problem_type != MULTI:
+            problems.append(Problem(("threshold",), f"needs problem_type: {MULTI}", at_key=True))
+        if problems:
+            raise Invalid(*problems)
+        return self
+
+    @property
+    def answer(self) -> Literal["labels", "label-sets", "values"]:
+        answers: dict[str, Literal["labels", "label-sets", "values"]] = {
+            SINGLE: "labels",
+            MULTI: "label-sets",
+            REGRESSION: "values",
+        }
+        return answers[self.problem_type]
+
+    def default_metrics(self) -> list[dict[str, Any]]:
+        if self.problem_type == REGRESSION:
+            return [{"name": "spearman"}, {"name": "pearson"}, {"name": "mse"}]
+        if self.problem_type == MULTI:
+            return [{"name": "f1", "average": "macro"}, {"name": "f1", "average": "micro"}]
+        return [{"name": "f1", "average": "macro"}, {"name": "accuracy"}]
+
+    @property
+    def columns(self) -> list[str]:
+        pair = [self.text_pair_column] if self.text_pair_column else []
+        return [self.text_column, *pair, *self._label_columns]
+
+    @property
+    def stratify_by(self) -> str | None:
+        return self._label_columns[0] if self.problem_type == SINGLE else None
+
+    @property
+    def auto_class(self) -> str:
+        return "AutoModelForSequenceClassification"
+
+    @property
+    def _label_columns(self) -> list[str]:
+        return self.label_columns or [self.label_column or "label"]
+
+    def find_labels(self, rows: Dataset, locate: Locate) -> list[str]:
+        from nlpbench.tasks import _class_labels as class_labels
+
+        if self.problem_type == REGRESSION:
+            return []
+        if self.label_columns:
+            return list(self.label_columns)
+        column = self._label_columns[0]
+        if self.problem_type == MULTI:
+            return class_labels.find_in_lists(rows, column, locate, self.labels)
+        return class_labels.find(rows, column, locate, self.labels)
+
+    def references(self, rows: Dataset, labels: Sequence[str], locate: Locate) -> NDArray[Any]:
+        from nlpbench.tasks import _class_labels as class_labels
+
+        column = self._label_columns[0]
+        if self.problem_type == REGRESSION:
+            return class_labels.numbers(rows, column, locate)
+        if self.label_columns:
+            return class_labels.indicator_columns(rows, self.label_columns, locate)
+        if self.problem_type == MULTI:
+            return class_labels.indicators(rows, column, labels, locate, self.labels)
+        return class_labels.ids(rows, column, labels, locate, self.labels)
+
+    def texts(self, rows: Dataset, locate: Locate) -> list[str]:
+        first = _strings(rows, self.text_column, locate)
+        if self.text_pair_column is None:
+            return first
+        second = _strings(rows, self.text_pair_column, locate)
+        return [f"{one}\n{two}" for one, two in zip(first, second, strict=True)]
+
+    def head(self, labels: Sequence[str]) -> dict[str, Any]:
+        if self.problem_type == REGRESSION:
+            return {"problem_type": REGRESSION, "num_labels": 1}
+        return {
+            "problem_type": self.problem_type,
+            "id2label": dict(enumerate(labels)),
+            "label2id": {label: number for number, label in enumerate(labels)},
+        }
+
+    def labels_of(self, model: PreTrainedModel) -> list[str]:
+        if self.problem_type == REGRESSION:
+            if model.config.num_labels != 1:
+                raise UserError(
+                    f"the model has {model.config.num_labels} outputs, and a regression needs one"
+                )
+            return []
+        names = model.config.id2label
+        return [str(names[number]) for number in range(len(names))]
+
+    def encode(
+        self, rows: Dataset, references: NDArray[Any] | None, tokenizer: PreTrainedTokenizerBase
+    ) -> Dataset:
+        features = rows.select_columns(
+            [name for name in self.columns if name not in self._label_columns]
+        )
+        features = features.map(
+            partial(_tokenize, tokenizer, self.text_column, self.text_pair_column, self.max_length),
+            batched=True,
+            remove_columns=features.column_names,
+            keep_in_memory=True,
+            load_from_cache_file=False,
+            new_fingerprint="encoded",
+        )
+        if references is not None:
+            targets = references if self.problem_type == SINGLE else references.astype("float32")
+            features = features.add_column("labels", targets.tolist())
+        return features
+
+    def collate(
+        self, tokenizer: PreTrainedTokenizerBase
+    ) -> Callable[[list[dict[str, Any]]], Mapping[str, torch.Tensor]]:
+        from transformers import DataCollatorWithPadding
+
+        collator = DataCollatorWithPadding(tokenizer)
+        names = {*tokenizer.model_input_names, "labels"}
+
+        def pad(features: list[dict[str, Any]]) -> Mapping[str, torch.Tensor]:
+            return collator([{key: row[key] for key in names & row.keys()} for row in features])
+
+        return pad
+
+    def loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0
+    ) -> torch.Tensor:
+        from torch.nn import functional as F
+
+        logits = logits.float()
+        if self.problem_type == SINGLE:
+            return F.cross_entropy(logits, labels, reduction="sum", label_smoothing=label_smoothing)
+        if self.problem_type == MULTI:
+            return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+        return F.mse_loss(logits.squeeze(-1), labels, reduction="sum")
+
+    def decode(self, logits: NDArray[np.float32]) -> Predictions:
+        import numpy as np
+        from scipy.special import expit, softmax
+
+        exact = logits.astype(np.float64)
+        if self.problem_type == REGRESSION:
+            return Predictions(exact[:, 0])
+        if self.problem_type == MULTI:
+            probabilities = expit(exact)
+            return Predictions((probabilities >= self.threshold).astype(np.int64), probabilities)
+        probabilities = softmax(exact, axis=-1)
+        return Predictions(probabilities.argmax(axis=-1), probabilities)
+
+    def rows_of(
+        self, predictions: Predictions, references: NDArray[Any], labels: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        if self.problem_type == REGRESSION:
+            pairs = zip(references.tolist(), predictions.answers.tolist(), strict=True)
+            return [{"reference": one, "prediction": two} for one, two in pairs]
+        assert predictions.probabilities is not None
+        name = partial(_set_name if self.problem_type == MULTI else _name, labels)
+        return [
+            {
+                "reference": name(reference),
+                "prediction": name(answer),
+                "probabilities": dict(zip(labels, shares, strict=True)),
+            }
+            for reference, answer, shares in zip(
+                references.tolist(),
+                predictions.answers.tolist(),
+                predictions.probabilities.tolist(),
+                strict=True,
+            )
+        ]
+
+
+def _name(labels: Sequence[str], number: int) -> str:
+    return labels[number]
+
+
+def _set_name(labels: Sequence[str], flags: Sequence[int]) -> list[str]:
+    return [label for label, flag in zip(labels, flags, strict=True) if flag]
+
+
+def _tokenize(
+    tokenizer: PreTrainedTokenizerBase,
+    text_column: str,
+    pair_column: str | None,
+    max_length: int,
+    batch: Mapping[str, list[str]],
+) -> dict[str, Any]:
+    # The whole row is encoded once, so that what is cut off can be counted.
+    pairs = batch[pair_column] if pair_column else None
+    whole = tokenizer(batch[text_column], pairs, truncation=False, verbose=False)
+    long = [row for row, ids in enumerate(whole["input_ids"]) if len(ids) > max_length]
+    encoded = {key: list(whole[key]) for key in tokenizer.model_input_names if key in whole}
+    if long:
+        cut = tokenizer(
+            [batch[text_column][row] for row in long],
+            [pairs[row] for row in long] if pairs else None,
+            truncation=True,
+            max_length=max_length,
+        )
+        for key, column in encoded.items():
+            for place, row in enumerate(long):
+                column[row] = cut[key][place]
+    lengths = [len(ids) for ids in encoded["input_ids"]]
+    whole_lengths = [len(ids) for ids in whole["input_ids"]]
+    return {**encoded, "length": lengths, "whole_length": whole_lengths}
+
+
+def _strings(rows: Dataset, column: str, locate: Locate) -> list[str]:
+    values = rows[column][:]
+    for index, value in enumerate(values):
+        if not isinstance(value, str):
+            what = "is empty (null)" if value is None else f"holds no text (got {show(value)})"
+            raise UserError(f"{locate(index)}: the column {column} {what}")
+    return values

@@ -1,0 +1,48 @@
+"""How many steps a run takes, and how a batch is cut up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from nlpbench.config.errors import UserError
+from nlpbench.config.sections import TrainingSection
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps are optimiser steps; a micro-batch is what one device computes at a time."""
+
+    micro_batch_size: int
+    accumulation: int
+    steps_per_epoch: int
+    steps: int
+    warmup_steps: int
+
+    @property
+    def epochs(self) -> float:
+        return self.steps / self.steps_per_epoch
+
+
+def plan(section: TrainingSection, rows: int, processes: int = 1) -> Schedule:
+    """The course of a run over `rows` training rows.
+
+    Raises:
+        UserError: an effective batch that the processes and the micro-batch do not divide.
+    """
+    effective = section.effective_batch_size
+    if effective % processes:
+        raise UserError(
+            f"training.effective_batch_size {effective} is not a multiple of {processes} processes"
+        )
+    micro = section.per_device_train_batch_size or effective // processes
+    if effective % (micro * processes):
+        raise UserError(
+            f"training.effective_batch_size {effective} is not a multiple of "
+            f"per_device_train_batch_size {micro} x {processes} processes"
+        )
+    per_epoch = math.ceil(rows / effective)
+    steps = section.max_steps or math.ceil(section.num_train_epochs * per_epoch)
+    warmup = section.warmup_steps
+    whole = int(warmup) if warmup >= 1 else math.ceil(steps * warmup)
+    return Schedule(micro, effective // (micro * processes), per_epoch, steps, whole)
