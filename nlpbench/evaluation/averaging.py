@@ -132,15 +132,13 @@ class AveragedMetric(Metric):
             weights = (sums.predicted + sums.actual > 0).astype(np.float64)
         return {keys[0]: _ratio((scores * weights).sum(axis=1), weights.sum(axis=1))}
 
-    def signature(self, labels: Sequence[str] = ()) -> str:
-        average = self._resolve(labels, label_sets=False)
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
+        average = self._resolve(labels, label_sets=answer == "label-sets")
         parts = [f"average:{average}"]
         if average == "binary":
-            if self.average == "auto":
-                parts = ["average:binary,label-sets:macro"]
             parts.append(f"positive:{labels[self._positive(labels)]}")
         elif average == "macro":
-            parts.append("classes:present,label-sets:all")
+            parts.append(f"classes:{'all' if answer == 'label-sets' else 'present'}")
         parts += ["zero_division:0", f"scikit-learn:{version('scikit-learn')}"]
         return "|".join(parts)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.sections import EvaluationSection
 from nlpbench.evaluation import bootstrap
-from nlpbench.evaluation.metrics import Metric
+from nlpbench.evaluation.metrics import Answer, Metric
 from nlpbench.results.record import Score
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def score(
     references: NDArray[Any],
     labels: Sequence[str],
     section: EvaluationSection,
+    answer: Answer = "labels",
 ) -> dict[str, Score]:
     """Every metric's scores by key, each with its percentile bootstrap interval over examples."""
     scores = {}
@@ -44,7 +45,7 @@ def score(
                 value=value if defined else None,
                 low=found[key].low if defined else None,
                 high=found[key].high if defined else None,
-                signature=metric.signature(labels),
+                signature=metric.signature(labels, answer),
                 higher_is_better=metric.higher_is_better,
             )
     return scores
@@ -63,7 +64,7 @@ def values(
     return found
 
 
-def try_out(metrics: Sequence[Metric], answer: str, labels: Sequence[str]) -> dict[str, Metric]:
+def try_out(metrics: Sequence[Metric], answer: Answer, labels: Sequence[str]) -> dict[str, Metric]:
     """Runs the metrics on dummy predictions, so that what they refuse is known before training.
 
     Returns:
@@ -74,8 +75,8 @@ def try_out(metrics: Sequence[Metric], answer: str, labels: Sequence[str]) -> di
     from nlpbench.tasks import Predictions
 
     rows = max(4, 2 * len(labels))
-    ids = np.arange(rows) % max(1, len(labels))
-    eye = np.eye(max(1, len(labels)))[ids]
+    ids: NDArray[Any] = np.arange(rows) % max(1, len(labels))
+    eye: NDArray[Any] = np.eye(max(1, len(labels)))[ids]
     if answer == "labels":
         predictions, references = Predictions(ids, eye), ids
     elif answer == "label-sets":
@@ -84,7 +85,7 @@ def try_out(metrics: Sequence[Metric], answer: str, labels: Sequence[str]) -> di
         predictions, references = Predictions(np.arange(rows) / rows), np.arange(rows) / rows
     keys: dict[str, Metric] = {}
     for metric in metrics:
-        metric.signature(labels)
+        metric.signature(labels, answer)
         found = metric.compute(predictions.read(metric.reads), references, labels)
         keys |= dict.fromkeys(found, metric)
     return keys

@@ -29,7 +29,7 @@ class Bias(Metric):
         mean = float((predictions - references).mean()) if rising.any() else float("nan")
         return {"bias": mean, "always": 1.0}
 
-    def signature(self, labels=()):
+    def signature(self, labels=(), answer="labels"):
         return "test"
 
 

@@ -47,8 +47,13 @@ class Metric(Component, ABC):
         """The scores by key, the headline first; NaN where the score is undefined."""
 
     @abstractmethod
-    def signature(self, labels: Sequence[str] = ()) -> str:
-        """All that a reader must know to compute the same: options, conventions, library version."""
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
+        """All that a reader must know to compute the same: options, conventions, library version.
+
+        Args:
+            labels: the class names of the task.
+            answer: what the task predicts, where conventions differ.
+        """
 
     def resample(
         self,

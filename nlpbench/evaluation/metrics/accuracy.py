@@ -58,5 +58,6 @@ class Accuracy(Metric):
             right = right.all(axis=1)
         return {self.key: weighted_mean(counts, right)}
 
-    def signature(self, labels: Sequence[str] = ()) -> str:
-        return f"label-sets:exact-match|scikit-learn:{version('scikit-learn')}"
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
+        match = "match:whole-set|" if answer == "label-sets" else ""
+        return f"{match}scikit-learn:{version('scikit-learn')}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from nlpbench.evaluation.metrics import Answer
 from nlpbench.evaluation.one_vs_rest import OneVsRestMetric
 from nlpbench.evaluation.positive import positive_class
 
@@ -56,11 +57,12 @@ class AveragePrecision(OneVsRestMetric):
     def positive(self, labels: Sequence[str], binary: bool) -> int:
         return positive_class(self.name, self.positive_label, labels, binary)
 
-    def signature(self, labels: Sequence[str] = ()) -> str:
-        positive = self.positive(labels, binary=len(labels) == 2)
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
+        binary = len(labels) == 2 and answer == "labels"
+        positive = self.positive(labels, binary)
         average = (
-            f"average:binary,label-sets:macro|positive:{labels[positive]}"
-            if len(labels) == 2
+            f"average:binary|positive:{labels[positive]}"
+            if binary
             else "average:macro|multi_class:one-vs-rest"
         )
         return f"{average}|classes:in-references|scikit-learn:{version('scikit-learn')}"

@@ -61,5 +61,5 @@ class BalancedAccuracy(Metric):
         recalls = sums.hits / np.maximum(sums.actual, 1)
         return {self.key: recalls.sum(axis=1) / (sums.actual > 0).sum(axis=1)}
 
-    def signature(self, labels: Sequence[str] = ()) -> str:
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         return f"classes:in-references|adjusted:no|scikit-learn:{version('scikit-learn')}"

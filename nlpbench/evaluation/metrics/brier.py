@@ -69,6 +69,6 @@ class Brier(Metric):
         squares = ((probabilities - truth) ** 2).sum(axis=1)
         return {self.key: weighted_mean(counts, squares / 2 if classes == 2 else squares)}
 
-    def signature(self, labels: Sequence[str] = ()) -> str:
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         scale = "0-1" if len(labels) == 2 else "0-2"
         return f"range:{scale}|scale_by_half:auto|scikit-learn:{version('scikit-learn')}"

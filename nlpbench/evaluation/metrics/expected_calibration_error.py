@@ -69,7 +69,7 @@ class ExpectedCalibrationError(Metric):
         gaps = np.abs(weighted_sums(counts, per_example)).sum(axis=1) / len(references)
         return {self.key: nan_where_drawn(gaps, counts, predictions)}
 
-    def signature(self, labels: Sequence[str] = ()) -> str:
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         return f"bins:{self.bins}|widths:equal|confidence:top-label|norm:l1"
 
     def _surplus(

@@ -60,5 +60,5 @@ class Mae(Metric):
             errors = np.abs(predictions - references)
         return {self.key: weighted_mean(counts, errors)}
 
-    def signature(self, labels: Sequence[str] = ()) -> str:
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         return f"scikit-learn:{version('scikit-learn')}"

@@ -66,5 +66,5 @@ class Mcc(Metric):
         scores = np.divide(covariance, np.sqrt(spread), out=np.zeros(len(counts)), where=spread > 0)
         return {self.key: scores}
 
-    def signature(self, labels: Sequence[str] = ()) -> str:
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         return f"one-class:0|scikit-learn:{version('scikit-learn')}"

@@ -60,5 +60,5 @@ class Mse(Metric):
             errors = (predictions - references) ** 2
         return {self.key: weighted_mean(counts, errors)}
 
-    def signature(self, labels: Sequence[str] = ()) -> str:
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         return f"scikit-learn:{version('scikit-learn')}"

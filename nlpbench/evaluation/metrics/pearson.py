@@ -66,5 +66,5 @@ class Pearson(Metric):
             scores[~trusted] = by_itself[self.key]
         return {self.key: nan_where_drawn(scores, counts, predictions, references)}
 
-    def signature(self, labels: Sequence[str] = ()) -> str:
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         return f"scipy:{version('scipy')}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from nlpbench.evaluation.metrics import Answer
 from nlpbench.evaluation.one_vs_rest import OneVsRestMetric
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ class RocAuc(OneVsRestMetric):
 
         return roc_auc_resamples(scores, truth, counts)
 
-    def signature(self, labels: Sequence[str] = ()) -> str:
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         average = (
-            f"average:binary,label-sets:macro|positive:{labels[1]}"
-            if len(labels) == 2
+            f"average:binary|positive:{labels[1]}"
+            if len(labels) == 2 and answer == "labels"
             else "average:macro|multi_class:one-vs-rest"
         )
         return f"{average}|classes:both-in-references|scikit-learn:{version('scikit-learn')}"

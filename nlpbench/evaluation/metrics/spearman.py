@@ -59,5 +59,5 @@ class Spearman(Metric):
         scores = spearman_resamples(finite_or_zero(predictions), finite_or_zero(references), counts)
         return {self.key: nan_where_drawn(scores, counts, predictions, references)}
 
-    def signature(self, labels: Sequence[str] = ()) -> str:
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         return f"ties:mean-rank|scipy:{version('scipy')}"

@@ -117,14 +117,15 @@ def test_label_sets_over_a_single_label():
 
 def test_the_signature_holds_the_conventions():
     library = f"zero_division:0|scikit-learn:{version('scikit-learn')}"
-    macro = f"average:macro|classes:present,label-sets:all|{library}"
+    macro = f"average:macro|classes:present|{library}"
     assert F1(average="macro").signature(["no", "yes"]) == macro
     assert F1().signature("abc") == macro
     assert F1(average="micro").signature("abc") == f"average:micro|{library}"
     binary = f"average:binary|positive:yes|{library}"
     assert F1(average="binary").signature(["no", "yes"]) == binary
-    auto = f"average:binary,label-sets:macro|positive:yes|{library}"
-    assert F1().signature(["no", "yes"]) == auto
+    assert F1().signature(["no", "yes"]) == binary
+    sets = f"average:macro|classes:all|{library}"
+    assert F1().signature(["no", "yes"], "label-sets") == sets
 
 
 LABELS = np.array([0, 1, 1])
@@ -147,8 +148,7 @@ def test_an_option_that_cannot_apply_is_the_users_mistake(metric, answers, label
         lambda: metric.compute(answers, answers, labels),
         lambda: metric.resample(answers, answers, np.ones((1, 3), dtype=int), labels),
     ]
-    if answers is LABELS:
-        calls.append(lambda: metric.signature(labels))
+    calls.append(lambda: metric.signature(labels, "labels" if answers is LABELS else "label-sets"))
     for call in calls:
         with pytest.raises(UserError) as caught:
             call()

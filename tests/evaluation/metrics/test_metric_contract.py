@@ -271,11 +271,11 @@ def test_resampling_no_examples_gives_nan(case: Case) -> None:
 @every_case
 def test_the_signature_is_one_stable_line(case: Case) -> None:
     for example in ordinary_examples(case):
-        signature = case.metric.signature(example.labels)
+        signature = case.metric.signature(example.labels, case.answer)
         assert signature
         assert signature == signature.strip()
         assert "\n" not in signature
-        assert case.metric.model_copy().signature(example.labels) == signature
+        assert case.metric.model_copy().signature(example.labels, case.answer) == signature
 
 
 @every_metric
@@ -286,7 +286,10 @@ def test_options_that_change_the_score_change_the_signature(name: str) -> None:
         if metric.name != name:
             continue
         example = example_of(Case(metric, metric.answers[0]), seed=7, n=40, k=2)
-        scores, signature = compute(metric, example), metric.signature(example.labels)
+        scores, signature = (
+            compute(metric, example),
+            metric.signature(example.labels, metric.answers[0]),
+        )
         assert told.setdefault(signature, scores) == scores
 
 
