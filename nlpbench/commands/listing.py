@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-
-class What(StrEnum):
-    tasks = "tasks"
-    metrics = "metrics"
-    methods = "methods"
-    samples = "samples"
+KINDS = ("tasks", "metrics", "methods", "samples")
 
 
 def list_components(
-    what: Annotated[What, typer.Argument(help="What to list.")],
+    what: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to list.")],
 ) -> None:
     """List tasks, metrics, compression methods or embedded samples."""
-    if what is What.samples:
+    from nlpbench.config.errors import UserError
+    from nlpbench.config.problems import suggest
+
+    if what not in KINDS:
+        raise UserError(f"there is no list of {what}  {suggest(what, KINDS)}")
+    if what == "samples":
         from nlpbench.data.files import sample_names, sample_summary
 
         rows = [(name, sample_summary(name)) for name in sample_names()]
     else:
         from nlpbench.config import registry
 
-        kind = what.value.removesuffix("s")
+        kind = what.removesuffix("s")
         rows = [(name, registry.load(kind, name).summary()) for name in registry.names(kind)]
     if not rows:
-        typer.echo(f"no {what.value} are installed", err=True)
+        typer.echo(f"no {what} are installed", err=True)
     width = max((len(name) for name, _ in rows), default=0)
     for name, summary in rows:
         typer.echo(f"{name:<{width}}  {summary}")

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file or a run directory.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[KEY=VALUE]...", help="Overrides, such as training.learning_rate=3e-5."
-    ),
+    typer.Argument(metavar="KEY=VALUE", help="Overrides, such as training.learning_rate=3e-5."),
 ]
 OutputDir = Annotated[
     Path | None,
@@ -65,7 +63,7 @@ def output_dir(
     if given is not None or config.output_dir is not None:
         return given or Path(str(config.output_dir))
     file = config_file(source)
-    name = file.parent.name if source.is_dir() else file.stem
+    name = file.resolve().parent.name if source.is_dir() else file.stem
     return free_name(Path("runs", name + suffix), config.resolved(), resume)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +21,7 @@ class Format(StrEnum):
 
 def results(
     directories: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Directories with runs, at any depth.")
+        list[Path], typer.Argument(metavar="DIR", help="Directories with runs, at any depth.")
     ],
     format: Annotated[Format, typer.Option(help="How the table is written.")] = Format.table,
     sort: Annotated[
@@ -30,14 +32,18 @@ def results(
     ] = None,
 ) -> None:
     """Tabulate finished runs."""
-    import os
-
     from nlpbench.commands.show_table import show_table
     from nlpbench.results.record import find
 
     found = find(directories)
-    paths = [str(path) for path, _ in found]
-    shared = os.path.commonpath(paths) if len(paths) > 1 else str(Path(paths[0]).parent)
-    named = [(os.path.relpath(path, shared), record) for path, record in found]
-    chosen = [key.strip() for key in columns.split(",")] if columns else None
-    show_table(named, format.value, chosen, sort)
+    names = short_names([path for path, _ in found])
+    records = [record for _, record in found]
+    chosen = [key.strip() for key in columns.split(",") if key.strip()] if columns else None
+    show_table(list(zip(names, records, strict=True)), format.value, chosen, sort)
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """What tells paths apart: each without the directories that all are in."""
+    full = [path.resolve() for path in paths]
+    shared = Path(os.path.commonpath([path.parent for path in full]))
+    return [path.relative_to(shared).as_posix() for path in full]

@@ -1,4 +1,4 @@
-"""Prints the table of records to stdout, as wide as the terminal."""
+"""Prints the table of records to stdout; in a terminal, no wider than that."""
 
 from __future__ import annotations
 
@@ -22,5 +22,11 @@ def show_table(
     from nlpbench.results.render import render
     from nlpbench.results.table import build
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    typer.echo(render(build(named, columns, sort), form, None if columns else width), nl=False)
+    table = build(named, columns, sort)
+    narrow = sys.stdout.isatty() and not columns
+    typer.echo(
+        render(table, form, shutil.get_terminal_size().columns if narrow else None), nl=False
+    )
+    if form in ("csv", "json"):  # which have no place for notes
+        for note in table.notes:
+            typer.echo(f"({note})", err=True)

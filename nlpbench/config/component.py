@@ -8,6 +8,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     PlainSerializer,
@@ -18,6 +19,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from nlpbench.config import registry
+from nlpbench.config.errors import UserError
 from nlpbench.config.problems import Invalid, Problem, flatten, show, suggest
 
 
@@ -25,6 +27,8 @@ class Section(BaseModel):
     """A mapping of the YAML file: strict types, no unknown keys, no change after loading."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    shorthand: ClassVar[str | None] = None  # the key that a bare string stands for
 
     @model_validator(mode="wrap")
     @classmethod
@@ -34,6 +38,26 @@ class Section(BaseModel):
         except ValidationError as error:
             raise Invalid(*flatten(error, cls.model_fields)) from None
 
+    @model_validator(mode="before")
+    @classmethod
+    def spell_out(cls, values: Any) -> Any:
+        if cls.shorthand is None or isinstance(values, dict | Section):
+            return values
+        if isinstance(values, str):
+            return {cls.shorthand: values}
+        message = f"must be a string or a mapping (got {show(values)})"
+        raise Invalid(Problem((), message))
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        found = handler(schema)
+        if cls.shorthand is None:
+            return found
+        short = {"type": "string", "description": cls.model_fields[cls.shorthand].description}
+        return {"anyOf": [short, found]}
+
 
 class Component(Section):
     """A registered class whose fields are its YAML options.
@@ -42,7 +66,7 @@ class Component(Section):
     component of another package bears the name of its entry point.
     """
 
-    name: str = ""
+    name: str = Field("", description="its name, as in nlpbench list")
     kind: ClassVar[str]
 
     @classmethod
@@ -74,9 +98,8 @@ class ComponentField:
         if isinstance(value, str):
             value = {"name": value}
         if not isinstance(value, dict):
-            raise Invalid(
-                Problem((), f"must be the name of a {self.kind} or a mapping (got {show(value)})")
-            )
+            message = f"must be the name of a {self.kind} or a mapping (got {show(value)})"
+            raise Invalid(Problem((), message))
         name = value.get("name")
         if name is None:
             raise Invalid(Problem((), "needs the key name", at_key=True))
@@ -88,7 +111,11 @@ class ComponentField:
                     suggest(str(name), registry.names(self.kind)),
                 )
             )
-        return registry.load(self.kind, name).model_validate(value)
+        try:
+            component = registry.load(self.kind, name)
+        except UserError as error:
+            raise Invalid(Problem(("name",), str(error))) from error
+        return component.model_validate(value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         annotated = Annotated[

@@ -64,6 +64,9 @@ _GONE = {
     "trust_remote_code": "code from a model repository is never run",
     "use_auth_token": "set HF_TOKEN in the environment",
     "token": "set HF_TOKEN in the environment",
+    "cache_dir": "set HF_HUB_CACHE in the environment",
+    "use_fast_tokenizer": "the fast tokenizer is always taken where there is one",
+    "preprocessing_num_workers": "rows are encoded in batches, in this process",
     "overwrite_cache": "there is no cache to overwrite",
     "gradient_accumulation_steps": (
         "follows from training.effective_batch_size and training.per_device_train_batch_size"

@@ -11,10 +11,20 @@ from pydantic import ValidationError
 
 from nlpbench.config.document import Document, parse, parse_value, read_text
 from nlpbench.config.errors import ConfigError, UserError
-from nlpbench.config.problems import Mark, Path, Problem, flatten
+from nlpbench.config.homes import with_home
+from nlpbench.config.problems import Mark, Path, Problem, dotted, flatten, show
 from nlpbench.config.run_config import RunConfig
 
 RESOLVED = "config.yaml"
+EXTENDS = "extends"
+FROM_HERE = "a path is relative to the file it stands in"
+RIVALS = {"seed": "seeds", "seeds": "seed"}  # of these the later one stands
+SHORTHANDS: dict[Path, str] = {
+    ("model",): "name_or_path",
+    ("model", "tokenizer"): "name_or_path",
+    ("data",): "source",
+    ("task",): "name",
+}
 
 
 def load(path: str | FilePath, overrides: Sequence[str] = ()) -> RunConfig:
@@ -45,65 +55,78 @@ def loads(text: str, origin: str = "<config>") -> RunConfig:
 def config_file(path: str | FilePath) -> FilePath:
     """The YAML file that a CONFIG argument means."""
     file = FilePath(path)
-    if file.is_dir():
+    if _exists(file) and file.is_dir():
         if not (file / RESOLVED).is_file():
             raise UserError(f"{file} is a directory without a {RESOLVED}, so no run directory")
         return file / RESOLVED
-    if not file.exists():
+    if not _exists(file):
         raise UserError(f"there is no config {file} (in {FilePath.cwd()})")
     return file
 
 
 def validate(document: Document) -> RunConfig:
-    if document.problems and not document.values:
-        raise ConfigError(document.rendered_problems())
+    """The config of a document.
+
+    Raises:
+        ConfigError: with every problem of the text and of the values, in their order.
+    """
+    if not document.readable:
+        raise ConfigError(_in_order(document))
     try:
         config = RunConfig.model_validate(document.values)
     except ValidationError as error:
-        told = {problem.path for problem in document.problems}
-        document.problems += [problem for problem in flatten(error) if problem.path not in told]
+        told = [problem.path for problem in document.problems]
+        for problem in flatten(error, RunConfig.model_fields):
+            if not any(_follows(problem.path, path) for path in told):
+                document.report(with_home(problem))
     if document.problems:
-        raise ConfigError(_in_file_order(document))
+        raise ConfigError(_in_order(document))
     return config
 
 
+def _follows(path: Path, told: Path) -> bool:
+    """Whether a problem at a path may only follow from one told before, there or inside."""
+    return path == told or (bool(path) and path == told[: len(path)])
+
+
 def _read(file: FilePath, seen: tuple[FilePath, ...]) -> Document:
-    try:
-        text = read_text(file)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from error
-    document = parse(text, str(file))
+    document = parse(read_text(file), str(file))
     _extend(document, file.parent, (*seen, file.resolve()))
     return document
 
 
 def _extend(document: Document, folder: FilePath, seen: tuple[FilePath, ...]) -> None:
     """Puts what the document extends under it; a later base wins over an earlier one."""
-    bases = document.values.pop("extends", [])
-    if isinstance(bases, str):
-        bases = [bases]
-    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
-        document.problems.append(Problem(("extends",), "must be a file or a list of files"))
+    if EXTENDS not in document.values:
         return
+    bases = document.values.pop(EXTENDS)
+    several = isinstance(bases, list)
     below = Document(document.origin)
-    for base in bases:
-        file = folder / base
-        if file.resolve() in seen:
-            chain = " -> ".join(str(item.name) for item in (*seen, file))
-            document.problems.append(Problem(("extends",), f"goes in a circle: {chain}"))
-        elif not file.is_file():
-            document.problems.append(Problem(("extends",), f"there is no file {file}"))
-        else:
+    for number, base in enumerate(bases if several else [bases]):
+        path: Path = (EXTENDS, number) if several else (EXTENDS,)
+        problem = None
+        if not isinstance(base, str):
+            problem = Problem(path, f"must be a file or a list of files (got {show(base)})")
+        elif not _exists(file := folder / base):
+            problem = Problem(path, f"there is no file {show(str(file))}", FROM_HERE)
+        elif file.is_dir():
+            problem = Problem(path, f"{file} is a directory", "name the file in it")
+        elif file.resolve() in seen:
+            start = seen.index(file.resolve())
+            chain = " -> ".join(item.name for item in (*seen[start:], file))
+            problem = Problem(path, f"goes in a circle: {chain}")
+        if problem is None:
             _merge(below, _read(file, seen))
-    if bases:
-        _merge(below, document)
-        document.values, document.marks, document.problems = (
-            below.values,
-            below.marks,
-            below.problems,
-        )
+        else:
+            document.report(problem)
+            document.readable = False
+    _merge(below, document)
+    document.values, document.marks, document.problems, document.readable = (
+        below.values,
+        below.marks,
+        below.problems,
+        below.readable,
+    )
 
 
 def _merge(below: Document, above: Document) -> None:
@@ -111,57 +134,84 @@ def _merge(below: Document, above: Document) -> None:
     _merge_mapping(below, below.values, above.values, ())
     below.marks.update(above.marks)
     below.problems += above.problems
+    below.readable &= above.readable
 
 
 def _merge_mapping(below: Document, old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
     for key, value in new.items():
+        inside = (*path, key)
+        if path == () and RIVALS.get(key, key) not in new:
+            old.pop(RIVALS[key], None)
         before = old.get(key)
-        both = isinstance(before, dict) and isinstance(value, dict)
-        if both and before.get("name", value.get("name")) == value.get("name", before.get("name")):
-            _merge_mapping(below, before, value, (*path, key))
+        if isinstance(value, dict) and isinstance(before, str):
+            before = old[key] = _spelled_out(inside, before)
+        if isinstance(before, dict) and isinstance(value, dict) and _same_name(before, value):
+            _merge_mapping(below, before, value, inside)
         else:
-            inside = (*path, key)
-            for place in [mark for mark in below.marks if mark[0][: len(inside)] == inside]:
-                del below.marks[place]
+            _forget_marks(below, inside)
             old[key] = copy.deepcopy(value)
+
+
+def _same_name(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return bool(one.get("name", other.get("name")) == other.get("name", one.get("name")))
 
 
 def _apply(override: str, document: Document) -> None:
     key, equals, text = override.partition("=")
-    mark = Mark(override)
+    mark = Mark(show(override).strip('"'))
     parts = _split_key(key)
     if not equals or parts is None:
-        path: Path = ("",)
-        document.marks[path, True] = mark
-        document.problems.append(
-            Problem(path, "an override is written dotted.key=value", at_key=True)
-        )
+        advice = "such as training.learning_rate=3e-5"
+        document.report(Problem((), "an override is written dotted.key=value", advice), mark)
+        return
+    if parts[0] == EXTENDS:
+        document.report(Problem(parts, "stands in files only", "override single keys"), mark)
         return
     target: Any = document.values
-    for number, part in enumerate(parts[:-1]):
-        if isinstance(target, list) and isinstance(part, int) and part < len(target):
-            target = target[part]
-        elif isinstance(target, dict) and isinstance(part, str):
-            if isinstance(target.get(part), str) and part in ("model", "data", "task"):
-                target[part] = _spelled_out(part, target[part])
-            if target.get(part) is None:
-                target[part] = {}
-            target = target[part]
-        else:
-            path = parts[: number + 1]
-            document.marks[path, True] = mark
-            document.problems.append(Problem(path, "no such place in the config", at_key=True))
+    for number, part in enumerate(parts):
+        inside = parts[: number + 1]
+        missing = _missing(target, part, parts[:number])
+        if missing:
+            document.report(Problem(inside, missing), mark)
             return
-    for place in [mark for mark in document.marks if mark[0][: len(parts)] == parts]:
+        if inside == parts:
+            break
+        found = target.get(part) if isinstance(target, dict) else target[part]
+        if found is None:
+            found = {}
+            document.marks[inside, True] = document.marks[inside, False] = mark
+        elif isinstance(found, str):
+            found = _spelled_out(inside, found)
+        target[part] = found
+        target = found
+    if len(parts) == 1 and parts[0] in RIVALS:
+        document.values.pop(RIVALS[parts[0]], None)
+    _forget_marks(document, parts)
+    target[parts[-1]] = parse_value(text, parts, document, mark)
+
+
+def _missing(target: Any, part: str | int, path: Path) -> str:
+    """Why there is no such part in the value at a path; empty if there is, or can be."""
+    place = dotted(path) or "the config"
+    if isinstance(target, dict):
+        return "" if isinstance(part, str) else f"{place} is a mapping, and has keys"
+    if isinstance(target, list):
+        if not isinstance(part, int):
+            return f"{place} is a list, and has numbers from 0 on, such as {place}[0]"
+        count = len(target)
+        return (
+            ""
+            if part < count
+            else f"{place} has items 0 to {count - 1}"
+            if count
+            else f"{place} is empty"
+        )
+    return f"{place} is neither a mapping nor a list (got {show(target)})"
+
+
+def _forget_marks(document: Document, path: Path) -> None:
+    for place in [mark for mark in document.marks if mark[0][: len(path)] == path]:
         del document.marks[place]
-    last, value = parts[-1], parse_value(text, parts, document, mark)
-    if (isinstance(target, dict) and isinstance(last, str)) or (
-        isinstance(target, list) and isinstance(last, int) and last < len(target)
-    ):
-        target[last] = value
-    else:
-        document.marks[parts, True] = mark
-        document.problems.append(Problem(parts, "no such place in the config", at_key=True))
 
 
 def _split_key(key: str) -> Path | None:
@@ -170,20 +220,31 @@ def _split_key(key: str) -> Path | None:
     for part in key.replace("[", ".").replace("]", "").strip().split("."):
         if not part:
             return None
-        parts.append(int(part) if part.isascii() and part.isdigit() else part)
+        parts.append(int(part) if part.isascii() and part.isdigit() and len(part) < 10 else part)
     return tuple(parts)
 
 
-def _spelled_out(section: str, text: str) -> dict[str, str]:
-    return {{"model": "name_or_path", "data": "source", "task": "name"}[section]: text}
+def _spelled_out(path: Path, text: str) -> Any:
+    """The mapping that a name stands for, where the section or component at the path has one."""
+    if path[:2] == ("evaluation", "metrics") and len(path) == 3:
+        return {"name": text}
+    return {SHORTHANDS[path]: text} if path in SHORTHANDS else text
 
 
-def _in_file_order(document: Document) -> list[str]:
-    def place(text: str) -> tuple[str, int, int]:
-        source, _, _ = text.partition("  ")
-        name, *numbers = source.rsplit(":", 2)
-        if len(numbers) == 2 and all(number.isdigit() for number in numbers):
-            return name, int(numbers[0]), int(numbers[1])
-        return source, 0, 0
+def _exists(file: FilePath) -> bool:
+    try:
+        return file.exists()
+    except (OSError, ValueError):  # a name that is too long, or holds a null byte
+        return False
 
-    return sorted(dict.fromkeys(document.rendered_problems()), key=place)
+
+def _in_order(document: Document) -> list[str]:
+    def place(item: tuple[Mark, str]) -> tuple[str, int, int]:
+        return item[0].source, item[0].line or 0, item[0].column or 0
+
+    found = [(mark, problem.render(mark)) for mark, problem in _marked(document)]
+    return list(dict.fromkeys(text for _, text in sorted(found, key=place)))
+
+
+def _marked(document: Document) -> list[tuple[Mark, Problem]]:
+    return [(document.mark(problem), problem) for problem in document.problems]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from nlpbench.config.hints import HINTS
 
@@ -37,14 +40,19 @@ class Problem:
     message: str
     advice: str = ""
     at_key: bool = False
+    mark: Mark | None = None
 
     def inside(self, prefix: Path) -> Problem:
-        return Problem((*prefix, *self.path), self.message, self.advice, self.at_key)
+        return replace(self, path=(*prefix, *self.path))
 
-    def render(self, marks: Mapping[tuple[Path, bool], Mark], origin: str) -> str:
-        parts = [str(find_mark(self.path, self.at_key, marks, origin))]
+    def render(self, mark: Mark) -> str:
+        parts = [str(mark)]
         parts += [part for part in (dotted(self.path), self.message, self.advice) if part]
         return "  ".join(parts)
+
+
+YES_AND_NO = dict.fromkeys(("yes", "y", "on", "true"), "true")
+YES_AND_NO |= dict.fromkeys(("no", "n", "off", "false"), "false")
 
 
 class Invalid(ValueError):  # noqa: N818
@@ -58,7 +66,11 @@ class Invalid(ValueError):  # noqa: N818
 def dotted(path: Path) -> str:
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+            continue
+        word = part if re.fullmatch(r"[\w<~-]+", part) else show(part)
+        text += f".{word}" if text else word
     return text
 
 
@@ -78,6 +90,7 @@ def find_mark(
 def suggest(word: str, allowed: Iterable[str]) -> str:
     """`did you mean …` where a close name exists, else `allowed: …`."""
     names = sorted(allowed)
+    word = word.lower().replace("-" if any("_" in name for name in names) else "_", "_")
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"
@@ -88,10 +101,14 @@ def show(value: Any) -> str:
     """A value as it would be written in YAML, shortened."""
     if hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
     text = json.dumps(value, ensure_ascii=False, default=str)
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+UNKNOWN_KEY = "unknown key"
 EXPECTED = {
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -99,24 +116,25 @@ EXPECTED = {
     "bool_type": "must be true or false",
     "string_type": "must be a string",
     "list_type": "must be a list",
-    "tuple_type": "must be a list",
     "dict_type": "must be a mapping",
     "model_type": "must be a mapping",
-    "model_attributes_type": "must be a mapping",
     "finite_number": "must be a finite number",
 }
 BOUNDS = {
-    "greater_than": ("gt", "must be greater than {}"),
-    "greater_than_equal": ("ge", "must be at least {}"),
-    "less_than": ("lt", "must be less than {}"),
-    "less_than_equal": ("le", "must be at most {}"),
+    "greater_than": ("gt", "must be greater than {:g}"),
+    "greater_than_equal": ("ge", "must be at least {:g}"),
+    "less_than": ("lt", "must be less than {:g}"),
+    "less_than_equal": ("le", "must be at most {:g}"),
+    "too_short": ("min_length", "must hold at least {} item"),
+    "string_too_short": ("min_length", "must have at least {} character"),
+    "string_too_long": ("max_length", "must have at most {} character"),
 }
 
 
-def flatten(error: ValidationError, allowed: Iterable[str] = ()) -> list[Problem]:
+def flatten(error: ValidationError, fields: Mapping[str, FieldInfo]) -> list[Problem]:
     """pydantic's errors, those of nested sections included, in nlpbench's words.
 
-    `allowed` are the keys of the section that was validated, for a did-you-mean.
+    `fields` are those of the section that was validated, by their keys.
     """
     problems: list[Problem] = []
     for item in error.errors(include_url=False):
@@ -129,17 +147,47 @@ def flatten(error: ValidationError, allowed: Iterable[str] = ()) -> list[Problem
             problems.append(Problem(path[:-1], f"needs the key {path[-1]}", at_key=True))
         elif kind == "extra_forbidden":
             key = str(path[-1])
-            advice = HINTS.get(key) or suggest(key, allowed)
-            problems.append(Problem(path, "unknown key", advice, at_key=True))
+            advice = HINTS.get(key) or suggest(key, fields)
+            problems.append(Problem(path, UNKNOWN_KEY, advice, at_key=True))
         elif kind == "literal_error":
-            allowed = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-            problems.append(
-                Problem(path, f"unknown value (got {show(value)})", suggest(str(value), allowed))
-            )
-        elif kind in BOUNDS:
-            bound, text = BOUNDS[kind]
-            problems.append(Problem(path, f"{text.format(context[bound])} (got {show(value)})"))
+            words = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+            advice = suggest(str(value), words)
+            problems.append(Problem(path, f"unknown value (got {show(value)})", advice))
         else:
-            message = EXPECTED.get(kind) or (str(cause) if cause else item["msg"])
-            problems.append(Problem(path, f"{message} (got {show(value)})"))
+            known = fields.get(str(path[0])) if len(path) == 1 else None
+            optional = known is not None and not known.is_required()
+            advice = _mend(kind, value, optional)
+            problems.append(
+                Problem(path, f"{_expected(kind, context)} (got {show(value)})", advice)
+            )
     return problems
+
+
+def _expected(kind: str, context: Mapping[str, Any]) -> str:
+    if kind in BOUNDS:
+        bound, text = BOUNDS[kind]
+        counted = "length" in bound and context[bound] != 1
+        return text.format(context[bound]) + "s" * counted
+    return EXPECTED.get(kind) or str(context.get("error") or "cannot be used")
+
+
+def _mend(kind: str, value: Any, optional: bool) -> str:
+    """What to do about a value of the wrong type, where that can be told."""
+    if value is None:
+        empty = kind == "model_type"
+        return "write keys under it, or leave it out" if empty else "leave the key out" * optional
+    if kind in ("int_type", "float_type") and isinstance(value, str):
+        try:
+            number = int(value) if kind == "int_type" else float(value)
+        except ValueError:
+            return ""
+        return f"write {number}" if "_" in value else "take away the quotes"
+    if kind in ("int_type", "int_from_float") and isinstance(value, float) and value.is_integer():
+        return f"write {int(value)}"
+    if kind == "bool_type" and isinstance(value, str) and value.lower() in YES_AND_NO:
+        return f"write {YES_AND_NO[value.lower()]}"
+    if kind == "list_type" and isinstance(value, str):
+        return f"write [{value}]"
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return "put it in quotes"
+    return ""

@@ -41,17 +41,24 @@ def load(kind: str, name: str) -> type[Component]:
     """
     if name in _files(kind):
         return _only_component(importlib.import_module(_files(kind)[name]))
+    from nlpbench.config.component import Component
+
     entry = _plugins(kind)[name]
+    plugin = f"the plugin {entry.value} ({kind} {name}, of {_package(entry)})"
     try:
         component = entry.load()
     except Exception as error:
-        raise UserError(
-            f"the plugin {entry.value} ({kind} {name}) cannot be imported: {error}"
-        ) from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{plugin} cannot be imported: {reason}") from error
+    if not (inspect.isclass(component) and issubclass(component, Component)):
+        raise UserError(f"{plugin} is no subclass of nlpbench.config.component.Component")
     if getattr(component, "kind", None) != kind:
-        raise UserError(f"the plugin {entry.value} is registered as a {kind}, which it is not")
-    component.yaml_name = classmethod(lambda _: name)
-    return component  # type: ignore[no-any-return]
+        raise UserError(f"{plugin} is no {kind}; its class is not derived from one")
+    if inspect.isabstract(component):
+        missing = ", ".join(sorted(component.__abstractmethods__))
+        raise UserError(f"{plugin} does not define {missing}")
+    component.yaml_name = classmethod(lambda _: name)  # type: ignore[assignment]
+    return component
 
 
 @cache
@@ -72,6 +79,10 @@ def _plugins(kind: str) -> dict[str, EntryPoint]:
         for entry in entry_points(group=GROUP)
         if entry.name.startswith(prefix)
     }
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unknown package"
 
 
 def _only_component(module: Any) -> type[Component]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Protocol
 
 from pydantic import Field, model_validator
 
 from nlpbench.config import registry
 from nlpbench.config.component import Component, ComponentField, Section
-from nlpbench.config.problems import Invalid, Problem, suggest
+from nlpbench.config.problems import Invalid, Path, Problem, dotted, show, suggest
 from nlpbench.config.sections import (
     DataSection,
     EvaluationSection,
@@ -34,39 +35,47 @@ class RunConfig(Section):
     seeds: list[Annotated[int, Field(ge=0)]] | None = Field(
         None, min_length=1, description="instead of seed: one run each, mean and deviation reported"
     )
-    model: ModelSection
-    data: DataSection
-    task: Annotated[Component, ComponentField("task")]
-    training: TrainingSection = TrainingSection()
-    evaluation: EvaluationSection = EvaluationSection()
-
-    @model_validator(mode="before")
-    @classmethod
-    def not_both_seeds(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("seeds") is not None and "seed" in values:
-            raise Invalid(Problem(("seeds",), "excludes seed", "keep one of them", at_key=True))
-        return values
+    model: ModelSection = Field(description="a name, or a mapping: what is fine-tuned")
+    data: DataSection = Field(description="a source, or a mapping: where the rows come from")
+    task: Annotated[Component, ComponentField("task")] = Field(
+        description="a name, or a mapping: what is learnt, from which columns"
+    )
+    training: TrainingSection = Field(TrainingSection(), description="how the model is trained")
+    evaluation: EvaluationSection = Field(
+        EvaluationSection(), description="what is measured, on which rows"
+    )
 
     @model_validator(mode="after")
     def fits_together(self) -> RunConfig:
-        problems = []
+        problems: list[Problem] = []
+        path: Path
+        if self.seeds and "seed" in self.model_fields_set:
+            problems.append(Problem(("seeds",), "excludes seed", "keep one of them", at_key=True))
         if self.seeds and len(set(self.seeds)) < len(self.seeds):
-            problems.append(Problem(("seeds",), "names a seed twice"))
+            problems.append(Problem(("seeds",), f"names a seed twice (got {show(self.seeds)})"))
         task: _Task = self.task  # type: ignore[assignment]
-        for number, metric in enumerate(self.evaluation.metrics or []):
+        metrics = self.evaluation.metrics or []
+        for number, metric in enumerate(metrics):
+            path = ("evaluation", "metrics", number)
             if task.answer not in metric.answers:  # type: ignore[attr-defined]
-                path = ("evaluation", "metrics", number)
                 message = f"{metric.name} does not score the {task.answer} of {task.name}"
-                problems.append(Problem(path, message, "one that does: " + ", ".join(_fit(task))))
+                problems.append(Problem(path, message, "allowed: " + ", ".join(_fit(task))))
+            elif metric in metrics[:number]:
+                first = dotted((*path[:-1], metrics.index(metric)))
+                problems.append(Problem(path, f"is the same metric as {first}", "keep one of them"))
         best = self.training.metric_for_best_model
-        known = {"loss"} | {metric.key for metric in self.metrics}  # type: ignore[attr-defined]
-        if best is not None and best not in known:
+        known = ["loss", *(metric.key for metric in self.metrics)]  # type: ignore[attr-defined]
+        # A metric has scores of its own, such as f1_macro or f1[LABEL]; a run knows which.
+        if best is not None and not any(
+            re.match(rf"{re.escape(key)}($|_|\[)", best) for key in known
+        ):
             path = ("training", "metric_for_best_model")
-            message = f"is not among evaluation.metrics (got {best})"
-            problems.append(Problem(path, message, suggest(best, known)))
+            message = f"is not among evaluation.metrics (got {show(best)})"
+            problems.append(Problem(path, message, suggest(best.removeprefix("eval_"), known)))
         if self.training.label_smoothing_factor and task.answer != "labels":
             path = ("training", "label_smoothing_factor")
-            problems.append(Problem(path, f"needs a task with one label a row, not {task.answer}"))
+            message = f"needs one label a row, and {task.name} predicts {task.answer} here"
+            problems.append(Problem(path, message, "leave the key out"))
         if problems:
             raise Invalid(*problems)
         return self
@@ -99,6 +108,8 @@ class RunConfig(Section):
         values["evaluation"]["metrics"] = [
             metric.model_dump(mode="json") for metric in self.metrics
         ]
+        if self.seeds:
+            del values["seed"]
         return _without_unset(values)  # type: ignore[no-any-return]
 
     def with_seed(self, seed: int) -> RunConfig:

@@ -15,8 +15,10 @@ def json_schema() -> dict[str, Any]:
         "anyOf": [{"type": "string"}, files],
         "description": "configs that this one builds on, relative to it",
     }
-    # A base may hold what is required.
+    # A base may hold what is required, the name of the task too.
     schema.pop("required", None)
+    for task in schema["properties"]["task"]["anyOf"]:
+        task.pop("required", None)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -13,6 +13,7 @@ from nlpbench.config.problems import Invalid, Problem
 SplitName = Literal["train", "validation", "test"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1)]
 
 
 class TokenizerTraining(Section):
@@ -24,28 +25,27 @@ class TokenizerTraining(Section):
 class TokenizerSection(Section):
     """A tokenizer by name or directory, or one trained on the data."""
 
-    name_or_path: str | None = Field(None, description="hub id, directory or pkg://package/folder")
-    train: TokenizerTraining | None = Field(None, description="train one on the training texts")
+    shorthand = "name_or_path"
 
-    @model_validator(mode="before")
-    @classmethod
-    def accept_a_name(cls, values: Any) -> Any:
-        return {"name_or_path": values} if isinstance(values, str) else values
+    name_or_path: Name | None = Field(None, description="hub id, directory or pkg://package/folder")
+    train: TokenizerTraining | None = Field(None, description="train one on the training texts")
 
     @model_validator(mode="after")
     def exactly_one(self) -> TokenizerSection:
         if (self.name_or_path is None) == (self.train is None):
-            raise Invalid(Problem((), "needs either name_or_path or train", at_key=True))
+            raise Invalid(_needs_one(self, "name_or_path", "train"))
         return self
 
 
 class ModelSection(Section):
     """The pretrained checkpoint, or a bare configuration that starts from random weights."""
 
-    name_or_path: str | None = Field(
+    shorthand = "name_or_path"
+
+    name_or_path: Name | None = Field(
         None, description="hub id, directory, run directory or pkg://package/folder"
     )
-    revision: str | None = Field(None, description="branch, tag or commit of a hub model")
+    revision: Name | None = Field(None, description="branch, tag or commit of a hub model")
     config: dict[str, Any] | None = Field(
         None, description="a transformers configuration with its model_type: random weights"
     )
@@ -53,26 +53,24 @@ class ModelSection(Section):
         None, description="another tokenizer than the model's own; needed with config"
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def accept_a_name(cls, values: Any) -> Any:
-        return {"name_or_path": values} if isinstance(values, str) else values
-
     @model_validator(mode="after")
     def one_source(self) -> ModelSection:
         problems = []
         if (self.name_or_path is None) == (self.config is None):
-            problems.append(Problem((), "needs either name_or_path or config", at_key=True))
+            problems.append(_needs_one(self, "name_or_path", "config"))
         elif self.config is not None:
             if not isinstance(self.config.get("model_type"), str):
+                advice = "write model_type: bert, or another one that transformers knows"
                 problems.append(
-                    Problem(("config",), "needs the key model_type, such as bert", at_key=True)
+                    Problem(("config",), "needs the key model_type", advice, at_key=True)
                 )
             if self.tokenizer is None:
                 advice = "write tokenizer: {train: {vocab_size: 8000}}, or name one"
                 problems.append(Problem((), "needs the key tokenizer", advice, at_key=True))
             if self.revision is not None:
-                problems.append(Problem(("revision",), "belongs to name_or_path", at_key=True))
+                problems.append(
+                    Problem(("revision",), "goes with name_or_path", "take it away", at_key=True)
+                )
         if problems:
             raise Invalid(*problems)
         return self
@@ -89,37 +87,39 @@ class ModelSection(Section):
 class MaxSamples(Section):
     """The most rows of each split; a seeded sample in dataset order is kept."""
 
-    train: Positive | None = None
-    validation: Positive | None = None
-    test: Positive | None = None
+    train: Positive | None = Field(None, description="rows of train, at most")
+    validation: Positive | None = Field(None, description="rows of validation, at most")
+    test: Positive | None = Field(None, description="rows of test, at most")
 
 
 class DataSection(Section):
     """Where the rows come from. Paths are relative to the directory the command runs in."""
 
-    source: str | None = Field(
+    shorthand = "source"
+
+    source: Name | None = Field(
         None, description="hub id, file, glob, directory, pkg://package/path or sample:NAME"
     )
-    train: str | None = Field(
+    train: Name | None = Field(
         None, description="with source the name of its split, else a file or glob"
     )
-    validation: str | None = Field(None, description="as train")
-    test: str | None = Field(None, description="as train")
-    subset: str | None = Field(None, description="configuration of a hub data set, such as mrpc")
-    revision: str | None = Field(None, description="branch, tag or commit of a hub data set")
+    validation: Name | None = Field(None, description="as train")
+    test: Name | None = Field(None, description="as train")
+    subset: Name | None = Field(None, description="configuration of a hub data set, such as mrpc")
+    revision: Name | None = Field(None, description="branch, tag or commit of a hub data set")
     delimiter: str | None = Field(
         None, min_length=1, max_length=1, description="of csv files; a comma unless told"
     )
-    column_names: list[str] | None = Field(
+    column_names: list[Name] | None = Field(
         None, min_length=1, description="for csv and tsv files without a header line"
     )
-    id_column: str | None = Field(
+    id_column: Name | None = Field(
         None, description="column that identifies a row in predictions.jsonl; its number if unset"
     )
     validation_share: Share = Field(0.1, description="of train, where there is no validation split")
     test_share: Share = Field(0.1, description="of train, where there is no test split")
     split_seed: int = Field(42, ge=0, description="of splitting and sampling rows")
-    max_samples: MaxSamples = MaxSamples()
+    max_samples: MaxSamples = Field(MaxSamples(), description="the most rows of each split")
     max_leakage: float | None = Field(
         None,
         ge=0,
@@ -127,23 +127,18 @@ class DataSection(Section):
         description="fail if a larger share of an evaluation split's rows stands in train",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def accept_a_source(cls, values: Any) -> Any:
-        return {"source": values} if isinstance(values, str) else values
-
     @model_validator(mode="after")
     def some_source(self) -> DataSection:
+        problems = []
         if self.source is None and not (self.train or self.validation or self.test):
-            raise Invalid(Problem((), "needs source, or a file for each split", at_key=True))
-        if self.validation_share + self.test_share >= 1:
-            raise Invalid(
-                Problem(
-                    ("test_share",),
-                    f"leaves no rows to train on (validation_share {self.validation_share} "
-                    f"+ test_share {self.test_share})",
-                )
-            )
+            advice = "write source, or train with a file"
+            problems.append(Problem((), "names no data", advice, at_key=True))
+        shares = self.validation_share + self.test_share
+        if shares >= 1:
+            message = f"with validation_share leaves no rows to train on (together {shares:g})"
+            problems.append(Problem(("test_share",), message, "take shares below 1 together"))
+        if problems:
+            raise Invalid(*problems)
         return self
 
 
@@ -188,7 +183,7 @@ class TrainingSection(Section):
     load_best_model_at_end: bool = Field(
         True, description="end with the checkpoint that scored best on validation"
     )
-    metric_for_best_model: str | None = Field(
+    metric_for_best_model: Name | None = Field(
         None, description="a metric of evaluation.metrics, or loss; the first metric unless told"
     )
     early_stopping_patience: Positive | None = Field(
@@ -212,17 +207,19 @@ class TrainingSection(Section):
                 Problem(("per_device_train_batch_size",), f"{message} (got {micro})", advice)
             )
         if self.warmup_steps >= 1 and self.warmup_steps != int(self.warmup_steps):
-            problems.append(
-                Problem(("warmup_steps",), f"must be whole from 1 on (got {self.warmup_steps})")
-            )
-        if (self.eval_strategy == "steps") != (self.eval_steps is not None):
-            advice = "write eval_strategy: steps with eval_steps: N"
-            problems.append(Problem(("eval_steps",), "goes with eval_strategy: steps", advice))
+            message = f"must be whole, or a share below 1 (got {self.warmup_steps})"
+            problems.append(Problem(("warmup_steps",), message))
+        if self.eval_strategy == "steps" and self.eval_steps is None:
+            advice = "say after how many steps"
+            problems.append(Problem(("eval_strategy",), "steps needs the key eval_steps", advice))
+        if self.eval_strategy != "steps" and self.eval_steps is not None:
+            message = f"goes with eval_strategy: steps (got eval_strategy: {self.eval_strategy})"
+            problems.append(Problem(("eval_steps",), message, "write eval_strategy: steps"))
         if self.eval_strategy == "no":
             for key in ("early_stopping_patience", "metric_for_best_model"):
                 if getattr(self, key) is not None:
-                    advice = "write eval_strategy: epoch"
-                    problems.append(Problem((key,), "needs evaluations", advice))
+                    message = "needs evaluations (got eval_strategy: no)"
+                    problems.append(Problem((key,), message, "write eval_strategy: epoch"))
         if problems:
             raise Invalid(*problems)
         return self
@@ -241,3 +238,9 @@ class EvaluationSection(Section):
     batch_size: Positive = Field(32, description="rows at a time on the device")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the arithmetic")
     efficiency: bool = Field(True, description="measure latency, throughput and memory")
+
+
+def _needs_one(section: Section, one: str, other: str) -> Problem:
+    if getattr(section, one) is None:
+        return Problem((), f"needs the key {one} or {other}", at_key=True)
+    return Problem((other,), f"excludes {one}", "keep one of them", at_key=True)

@@ -65,6 +65,17 @@ OWNED = {
     "restore_callback_states_from_checkpoint": "a resumed run always restores them",
 }
 
+WORDS = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a string",
+    "dict": "a mapping",
+    "list": "a list",
+    "Literal": "false",
+    "None": "null",
+}
+
 
 @cache
 def fields() -> dict[str, str]:
@@ -83,26 +94,42 @@ def fields() -> dict[str, str]:
     return {}
 
 
+def open_fields() -> frozenset[str]:
+    """The fields that `training.arguments` may set."""
+    return frozenset(fields()) - TYPED - set(OWNED) - set(HINTS)
+
+
 def check(arguments: Mapping[str, Any]) -> list[Problem]:
     """The problems of `training.arguments`, each at its key."""
     problems = []
     for name, value in arguments.items():
         if name in TYPED:
-            problems.append(
-                Problem((name,), "has its own key", f"write training.{name}", at_key=True)
-            )
-        elif name in OWNED or (name in HINTS and name != "project"):
+            message, advice = "has its own key", f"write training.{name}"
+            problems.append(Problem((name,), message, advice, at_key=True))
+        elif name in OWNED or name in HINTS:
             advice = OWNED.get(name) or HINTS[name]
             problems.append(Problem((name,), "is set by nlpbench", advice, at_key=True))
         elif name not in fields():
-            allowed = set(fields()) - TYPED - set(OWNED) - set(HINTS)
             message = "no field of transformers.TrainingArguments"
-            close = suggest(name, allowed)
-            advice = close if close.startswith("did") else ""
-            problems.append(Problem((name,), message, advice, at_key=True))
+            problems.append(Problem((name,), message, _meant(name), at_key=True))
         elif not fits(value, fields()[name]):
-            problems.append(Problem((name,), f"must be {fields()[name]} (got {show(value)})"))
+            message = f"must be {in_words(fields()[name])} (got {show(value)})"
+            problems.append(Problem((name,), message))
     return problems
+
+
+def _meant(name: str) -> str:
+    close = suggest(name, open_fields() | TYPED)
+    if not close.startswith("did"):
+        return "its documentation lists them"
+    typed = next((key for key in TYPED if close == f"did you mean {key}?"), None)
+    return f"did you mean training.{typed}?" if typed else close
+
+
+def in_words(annotation: str) -> str:
+    """`int | None` as `a whole number or null`."""
+    words = [WORDS.get(part.strip().partition("[")[0]) for part in annotation.split("|")]
+    return " or ".join(dict.fromkeys(word for word in words if word)) or "another value"
 
 
 def checked(arguments: dict[str, Any]) -> dict[str, Any]:

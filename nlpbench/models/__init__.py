@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from nlpbench.config.sections import ModelSection
 from nlpbench.models.load import load, load_finetuned
-from nlpbench.models.save import save, size_mb, weights_hash
+from nlpbench.models.save import disk_errors, save, size_mb, weights_hash
 from nlpbench.models.tokenizer import load as tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = [
+    "disk_errors",
     "load",
     "load_finetuned",
     "load_tokenizer",

@@ -19,32 +19,41 @@ def told_clearly(source: ModelSource, what: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError) as error:
-        if source.directory is not None:
+    except Exception as error:  # tokenizers, for one, raises nothing narrower
+        causes = list(_causes(error))
+        if any(isinstance(cause, hub_errors.GatedRepoError) for cause in causes):
             raise UserError(
-                f"the {what} of {source.directory} cannot be loaded: {_first_line(error)}"
+                f"the model {source.name} is gated: accept its terms on the hub and set HF_TOKEN"
             ) from error
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, hub_errors.GatedRepoError):
-                raise UserError(
-                    f"the model {source.name} is gated: accept its terms on the hub and set HF_TOKEN"
-                ) from error
-            if isinstance(
-                cause, hub_errors.RepositoryNotFoundError | hub_errors.RevisionNotFoundError
-            ):
-                raise UserError(
-                    f"there is no model {source.name}"
-                    + (f" at revision {source.revision}" if source.revision else "")
-                    + " on the hub (or it is private: set HF_TOKEN), and no such directory here"
-                ) from error
-            cause = cause.__cause__ or cause.__context__
-        why = "HF_HUB_OFFLINE is set" if HF_HUB_OFFLINE else "the hub cannot be reached"
+        absent = (hub_errors.RepositoryNotFoundError, hub_errors.RevisionNotFoundError)
+        if any(isinstance(cause, absent) for cause in causes):
+            raise UserError(
+                f"there is no model {source.name}"
+                + (f" at revision {source.revision}" if source.revision else "")
+                + " on the hub (or it is private: set HF_TOKEN), and no such directory here"
+            ) from error
+        unreached = (
+            hub_errors.LocalEntryNotFoundError,
+            hub_errors.OfflineModeIsEnabled,
+            hub_errors.HTTPError,
+        )
+        if any(isinstance(cause, unreached) for cause in causes):
+            why = "HF_HUB_OFFLINE is set" if HF_HUB_OFFLINE else "the hub cannot be reached"
+            raise UserError(
+                f"the {what} of {source.name} is not in the cache ({HF_HUB_CACHE}), and {why}; "
+                f"where there is a connection, run: hf download {source.name} --local-dir DIR, "
+                "bring DIR here and set model.name_or_path to it"
+            ) from error
         raise UserError(
-            f"the {what} of {source.name} is not in the cache ({HF_HUB_CACHE}), and {why}; where "
-            f"there is a connection, run: hf download {source.name} --local-dir DIR, "
-            "bring DIR here and set model.name_or_path to it"
+            f"the {what} of {source.directory or source.name} cannot be loaded: "
+            f"{_first_line(error)}"
         ) from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _first_line(error: Exception) -> str:

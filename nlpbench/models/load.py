@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+OWNED = ("num_labels", "id2label", "label2id", "problem_type", "dtype", "torch_dtype")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def load(
         loaded = _pretrained(source, auto_class, head)
     _check_vocabulary(loaded.model, tokenizer)
     _check_positions(loaded.model, max_length)
-    _agree_on_padding(loaded.model, tokenizer)
+    _agree(loaded.model, tokenizer)
     return loaded
 
 
@@ -78,7 +81,7 @@ def load_finetuned(
         )
     _check_vocabulary(loaded.model, tokenizer)
     _check_positions(loaded.model, max_length)
-    _agree_on_padding(loaded.model, tokenizer)
+    _agree(loaded.model, tokenizer)
     return loaded
 
 
@@ -119,6 +122,7 @@ def _bare(
     head: dict[str, Any],
     tokenizer: PreTrainedTokenizerBase,
 ) -> PreTrainedModel:
+    import torch
     import transformers
     from transformers import AutoConfig
 
@@ -135,6 +139,12 @@ def _bare(
             f"model.config: unknown model_type (got {model_type})  {advice}".rstrip()
         ) from error
     keys = {*known.to_dict(), *known.attribute_map}
+    taken = [key for key in values if key in OWNED]
+    if taken:
+        raise UserError(
+            f"model.config: {', '.join(taken)} cannot be set here; the task sets the head, and "
+            "weights are float32"
+        )
     unknown = [key for key in values if key not in keys]
     if unknown:
         told = "; ".join(f"{key}: {_close(key, keys)}" for key in unknown)
@@ -151,14 +161,21 @@ def _bare(
     }
     try:
         config = AutoConfig.for_model(model_type, **{**special, **values}, **head)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"model.config: {error}") from error
+    except Exception as error:
+        raise UserError(f"model.config: {_told(error)}") from error
     loader = getattr(transformers, auto_class)
     _check_architecture(config, loader, f"model_type {model_type}")
     try:
-        return loader.from_config(config)  # type: ignore[no-any-return]
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"model.config: {error}") from error
+        return loader.from_config(config, dtype=torch.float32)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise UserError(f"model.config: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    """In one line; a KeyError or a ZeroDivisionError says little without its name."""
+    text = " ".join(str(error).split())
+    unclear = isinstance(error, ArithmeticError | AttributeError | LookupError)
+    return f"{type(error).__name__}: {text}" if unclear else text
 
 
 def _close(key: str, keys: set[str]) -> str:
@@ -206,8 +223,31 @@ def _check_positions(model: PreTrainedModel, max_length: int) -> None:
         )
 
 
-def _agree_on_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Decoder-only classifiers read the last real token, which they find by the pad token."""
+def _agree(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Makes the tokenizer give what the model takes, and pad where it does not read."""
+    # Decoder-only classifiers read the last real token, which they find by the pad token.
     model.config.pad_token_id = tokenizer.pad_token_id
     if model.config.model_type != "xlnet":
         tokenizer.padding_side = "right"
+    # Tokenizers of transformers 5 leave out the segment ids that ALBERT and XLNet learnt with, and
+    # some checkpoints of DistilBERT name a tokenizer that gives segment ids nobody reads.
+    wanted = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    if _reads_segments(model) and _tells_segments(tokenizer):
+        wanted.insert(1, "token_type_ids")
+    if set(wanted) != set(tokenizer.model_input_names):
+        tokenizer.model_input_names = wanted
+        tokenizer.init_kwargs["model_input_names"] = wanted  # so that it is saved
+
+
+def _reads_segments(model: PreTrainedModel) -> bool:
+    if model.config.model_type == "xlnet":  # has a vector for same and for other, no table
+        return True
+    takes = "token_type_ids" in inspect.signature(model.forward).parameters
+    return takes and getattr(model.config, "type_vocab_size", 0) > 1
+
+
+def _tells_segments(tokenizer: PreTrainedTokenizerBase) -> bool:
+    if "token_type_ids" in tokenizer.model_input_names:
+        return True
+    pair = tokenizer("a", "b", return_token_type_ids=True, verbose=False)
+    return any(pair.get("token_type_ids", []))

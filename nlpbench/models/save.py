@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +19,32 @@ if TYPE_CHECKING:
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
     """Writes configuration, safetensors weights and tokenizer, as `from_pretrained` reads them."""
-    model.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
+    with disk_errors(directory):
+        model.save_pretrained(directory)
+        tokenizer.save_pretrained(directory)
+    # safetensors makes files that only their owner can read; the others are as the umask says.
+    mode = (directory / "config.json").stat().st_mode
+    for file in weight_files(directory):
+        file.chmod(mode)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Raises OSError for a full disk, which the writers of weights tell in words of their own."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+    except RuntimeError as error:
+        if "PytorchStreamWriter" not in str(error) and "inline_container" not in str(error):
+            raise
+        # torch.save loses the system's reason; there is hardly another.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def weights_hash(directory: Path) -> str:

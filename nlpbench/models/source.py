@@ -35,31 +35,55 @@ class ModelSource:
         return self.name if self.directory is None else str(self.directory)
 
 
-def find(name_or_path: str, revision: str | None = None) -> ModelSource:
+def find(
+    name_or_path: str, revision: str | None = None, tokenizer_only: bool = False
+) -> ModelSource:
     """The source of a model by name; a local one is checked for what can be told from its files.
+
+    Args:
+        tokenizer_only: the model's configuration is not needed.
 
     Raises:
         UserError: no such directory or package, or one that holds no loadable model.
     """
     if name_or_path.startswith("pkg://"):
         directory = _in_package(name_or_path)
-    elif Path(name_or_path).is_dir():
-        directory = Path(name_or_path)
+    elif Path(name_or_path).expanduser().is_dir():
+        directory = Path(name_or_path).expanduser()
         if (directory / "model").is_dir() and not (directory / "config.json").exists():
             directory /= "model"
-    elif Path(name_or_path).is_file():
+    elif Path(name_or_path).expanduser().is_file():
         raise UserError(f"the model {name_or_path} is a file; name its directory")
     elif name_or_path.startswith(("/", "./", "../", "~")) or name_or_path.count("/") > 1:
-        raise UserError(f"there is no model directory {Path(name_or_path).absolute()}")
+        raise UserError(f"there is no model directory {Path(name_or_path).expanduser().absolute()}")
     else:
         return ModelSource(name_or_path, None, revision)
     if revision is not None:
         raise UserError(f"model.revision belongs to a hub model, and {name_or_path} is local")
+    if tokenizer_only:
+        return ModelSource(name_or_path, directory)
     if not (directory / "config.json").is_file():
         found = (directory / "checkpoints").is_dir()
         advice = "; the run is unfinished: nlpbench finetune … --resume" if found else ""
         raise UserError(f"{directory} holds no config.json, so no model{advice}")
+    _check_config(directory / "config.json")
     return ModelSource(name_or_path, directory)
+
+
+def check(name_or_path: str, revision: str | None = None) -> None:
+    """Raises UserError unless a model can be loaded, as far as its files tell without being read."""
+    source = find(name_or_path, revision)
+    check_weights(source)
+    check_tokenizer(source)
+
+
+def run_of(name_or_path: str) -> Path | None:
+    """The run directory that a model belongs to, if it is of a run."""
+    directory = Path(name_or_path).expanduser()
+    for place in (directory, directory.parent):
+        if (place / "config.yaml").is_file() and (place / "model").is_dir():
+            return place
+    return None
 
 
 def check_weights(source: ModelSource) -> None:
@@ -101,6 +125,15 @@ def weight_files(directory: Path) -> list[Path]:
             raise UserError(f"{index} is damaged: {error}") from error
         return [directory / name for name in names]
     return [directory / WEIGHTS[0]] if (directory / WEIGHTS[0]).is_file() else []
+
+
+def _check_config(file: Path) -> None:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is damaged: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{file} is damaged: it holds no mapping")
 
 
 def _check_whole(file: Path) -> None:

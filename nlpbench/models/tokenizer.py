@@ -9,6 +9,7 @@ from nlpbench.config.errors import UserError
 from nlpbench.config.sections import ModelSection
 from nlpbench.models import source as sources
 from nlpbench.models.hub import told_clearly
+from nlpbench.models.train_tokenizer import train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,10 +32,13 @@ def load(section: ModelSection, texts: Iterable[str] = ()) -> PreTrainedTokenize
                 "the tokens of its own tokenizer"
             )
         tokenizer = _train(section.config["model_type"], texts, section.tokenizer.train.vocab_size)
+    elif section.tokenizer is not None:
+        assert section.tokenizer.name_or_path is not None
+        name = section.tokenizer.name_or_path
+        tokenizer = _from_pretrained(sources.find(name, tokenizer_only=True))
     else:
-        name = section.tokenizer.name_or_path if section.tokenizer else section.name_or_path
-        assert name is not None
-        tokenizer = _from_pretrained(sources.find(name, section.revision))
+        assert section.name_or_path is not None
+        tokenizer = _from_pretrained(sources.find(section.name_or_path, section.revision))
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
@@ -60,4 +64,4 @@ def _train(model_type: str, texts: Iterable[str], vocab_size: int) -> PreTrained
             f"no tokenizer can be trained for model_type {model_type}; "
             "name one with model.tokenizer.name_or_path"
         )
-    return blank().train_new_from_iterator(texts, vocab_size=vocab_size)  # type: ignore[no-any-return]
+    return train(blank(), texts, vocab_size)

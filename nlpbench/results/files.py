@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,11 @@ from typing import Any
 from nlpbench.config.errors import UserError
 
 PARTIAL = ".partial"
-NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+REPLACED = ".replaced"
+NO_PLACE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG,
+    errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST, errno.ENAMETOOLONG,
+}  # fmt: skip
 
 
 @contextmanager
@@ -23,7 +28,7 @@ def told_clearly(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in NO_PLACE or isinstance(error, FileExistsError):
+        if error.errno in NO_PLACE:
             raise UserError(f"cannot write {path}: {error.strerror}") from error
         raise
 
@@ -32,32 +37,76 @@ def write_text(path: Path, text: str) -> None:
     """Writes a file that a kill leaves either whole or as it was before."""
     partial = path.with_name(path.name + PARTIAL)
     with told_clearly(path):
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
+        try:
+            # Half a surrogate pair, as broken data may hold, has no UTF-8; the escape that is
+            # written instead is the one that JSON and YAML know.
+            with partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+        except BaseException:
+            _remove(partial)
+            raise
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Writes one JSON object a line, whole or not at all."""
-    write_text(
-        path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    )
+    write_text(path, "".join(strict_json(row) + "\n" for row in rows))
+
+
+def strict_json(value: Any, indent: int | None = None) -> str:
+    """JSON that every reader takes: what is not a finite number is null."""
+    return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """A value of JSON with None for what is not a finite number, at any depth."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """A directory to fill; it takes its name when the block ends without an error."""
+    """A directory to fill; it takes its name when the block ends without an error.
+
+    What had the name before is kept until then, and is put back by the next call if the program
+    was killed between the two renames.
+    """
     partial = path.with_name(path.name + PARTIAL)
+    replaced = path.with_name(path.name + REPLACED)
     with told_clearly(path):
-        shutil.rmtree(partial, ignore_errors=True)
+        if replaced.exists() and not path.exists():
+            replaced.rename(path)
+        _remove(partial)
         partial.mkdir(parents=True)
-        yield partial
-        for file in partial.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as stream:
-                    os.fsync(stream.fileno())
-        if path.exists():
-            shutil.rmtree(path)
-        partial.rename(path)
+        try:
+            yield partial
+            for file in partial.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as stream:
+                        os.fsync(stream.fileno())
+            _remove(replaced)
+            if path.is_dir():
+                path.rename(replaced)
+            partial.rename(path)
+        except BaseException:
+            _remove(partial)
+            if replaced.exists() and not path.exists():
+                replaced.rename(path)
+            raise
+        _remove(replaced)
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a directory, if it is there and can be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            return

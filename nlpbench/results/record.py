@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from nlpbench.config.errors import UserError
+from nlpbench.results.files import finite, strict_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 RECORD = "record.json"
 
 
@@ -29,6 +29,11 @@ class Score(Part):
     high: float | None = None
     signature: str
     higher_is_better: bool
+
+    @field_validator("value", "low", "high")
+    @classmethod
+    def undefined_unless_finite(cls, value: float | None) -> float | None:
+        return finite(value)  # type: ignore[no-any-return]
 
 
 class SplitRecord(Part):
@@ -60,17 +65,22 @@ class Record(Part):
     data_notes: list[str] = []
     audit: dict[str, Any] = {}
     training: dict[str, Any] = {}
-    timings: dict[str, float] = {}
+    timings: dict[str, float | None] = {}
     environment: dict[str, Any] = {}
     warnings: list[str] = []
     config: dict[str, Any] = {}
     started: str = ""
     finished: str = ""
 
+    @model_validator(mode="after")
+    def knows_the_rows_of_its_split(self) -> Record:
+        if self.split not in self.data:
+            raise ValueError(f"data does not describe the split {self.split} of the scores")
+        return self
+
     def to_json(self) -> str:
         """Strict JSON: what is not a finite number is null."""
-        values = _finite(self.model_dump(mode="json"))
-        return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return strict_json(self.model_dump(mode="json"), indent=1) + "\n"
 
 
 def read(directory: Path) -> Record:
@@ -81,12 +91,12 @@ def read(directory: Path) -> Record:
     """
     file = directory / RECORD
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = finite(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise UserError(f"{directory} holds no {RECORD}, so no finished run") from error
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file} is damaged: {error}") from error
     version = values.get("schema_version") if isinstance(values, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -103,25 +113,19 @@ def read(directory: Path) -> Record:
 
 
 def find(directories: list[Path]) -> list[tuple[Path, Record]]:
-    """The records in and below directories, in the order of their paths.
+    """The records in and below directories, each once, in the order of their paths.
 
     Raises:
         UserError: a directory that does not exist, or holds no record at any depth.
     """
-    found = []
+    found: dict[Path, tuple[Path, Record]] = {}
     for directory in directories:
         if not directory.is_dir():
             raise UserError(f"there is no directory {directory}")
         files = sorted(directory.rglob(RECORD))
         if not files:
             raise UserError(f"{directory} holds no finished run (no {RECORD} in or below it)")
-        found += [(file.parent, read(file.parent)) for file in files]
-    return found
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value
+        for place in (file.parent for file in files):
+            if place.resolve() not in found:
+                found[place.resolve()] = place, read(place)
+    return list(found.values())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import math
+import textwrap
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from nlpbench.results.table import COSTS, Cell, Table, is_number
+from nlpbench.results.files import strict_json
+from nlpbench.results.table import COSTS, FACTS, Cell, Row, Table, is_number
 
-FORMATS = ("table", "markdown", "csv", "json", "latex")
 HEADINGS = {
     "parameters": "params",
     "non_embedding_parameters": "params w/o embeddings",
@@ -21,148 +23,244 @@ HEADINGS = {
     "peak_memory_mb": "memory MB",
     "train_seconds": "train s",
 }
+COUNTS = ("parameters", "non_embedding_parameters")
+ROUNDED = (*COSTS, "train_seconds")
+NAMES = ("run", "model")
+SHORT_NAME = 24
+GAP = "  "
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "±": r"$\pm$",
+        **{char: f"\\{char}" for char in "&%$#_{}"},
+    }
+)
+MARKDOWN = str.maketrans({"<": "&lt;", **{char: f"\\{char}" for char in "\\|*`"}})
 
 
 def render(table: Table, form: str, width: int | None = None) -> str:
     """The text of a table in one of `FORMATS`; `width` is the terminal's, in columns."""
-    if form == "csv":
-        return _csv(table)
-    if form == "json":
-        return json.dumps([_flat(row, table.columns) for row in table.rows], indent=1) + "\n"
-    if form == "markdown":
-        return _markdown(table)
-    if form == "latex":
-        return _latex(table)
-    return _terminal(table, width)
+    return WRITERS[form](table) if form in WRITERS else _terminal(table, width)
 
 
 def cell_text(key: str, cell: Cell) -> str:
     """A value as a person reads it: scores with interval or deviation, costs rounded."""
     value = cell.value
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
     if not is_number(value):
+        return " ".join(str(value).split())
+    if key in COUNTS:
+        return _count(value)
+    if isinstance(value, int) and key not in ROUNDED:
         return str(value)
-    if key in ("parameters", "non_embedding_parameters"):
-        return f"{value / 1e6:.1f}M"
-    if key in COSTS or key == "train_seconds":
-        text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
-        return f"{text} ± {cell.deviation:.1f}" if cell.deviation else text
-    if isinstance(value, int):
-        return str(value)
+    digits, most_places = (3, 99) if key in ROUNDED else (5, 4)
     if cell.deviation is not None:
-        return f"{value:.4f} ± {cell.deviation:.4f}"
+        mean, deviation = _numbers([value, cell.deviation], digits, most_places)
+        return f"{mean} ± {deviation}"
     if cell.low is not None and cell.high is not None:
-        return f"{value:.4f} [{cell.low:.4f}, {cell.high:.4f}]"
-    return f"{value:.4f}"
+        score, low, high = _numbers([value, cell.low, cell.high], digits, most_places)
+        return f"{score} [{low}, {high}]"
+    return _numbers([value], digits, most_places)[0]
+
+
+def _numbers(values: Sequence[float], digits: int, most_places: int) -> list[str]:
+    """A value, and what goes with it, with as many decimal places as show its significant digits.
+
+    `most_places` bounds them for numbers from 0.01 on, so that shares are written alike.
+    """
+    # A value near zero is only as precise as its interval is narrow.
+    measure = max(abs(values[0]), min(1.0, max(map(abs, values))))
+    exponent = math.floor(math.log10(measure)) if measure else 0
+    if not -4 <= exponent < 9:
+        return [f"{value:.2e}" for value in values]
+    places = max(0, digits - 1 - exponent)
+    if exponent >= -2:
+        places = min(places, most_places)
+    return [f"{round(value, places) + 0.0:.{places}f}" for value in values]  # + 0.0: no "-0.0"
+
+
+def _count(value: float) -> str:
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 0.99995 * size:
+            return f"{value / size:.1f}{unit}"
+    return f"{value:.0f}"
 
 
 def _heading(key: str) -> str:
     return HEADINGS.get(key, key)
 
 
-def _texts(table: Table, columns: list[str]) -> list[list[str]]:
-    return [[cell_text(key, row[key]) for key in columns] for row in table.rows]
+def _texts(table: Table) -> list[list[str]]:
+    return [[cell_text(key, row[key]) for key in table.columns] for row in table.rows]
+
+
+def _is_numeric(table: Table, key: str) -> bool:
+    return any(is_number(row[key].value) for row in table.rows)
 
 
 def _terminal(table: Table, width: int | None) -> str:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    columns, left_out = _fitting(table, width)
-    shown = RichTable(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for key in columns:
-        numeric = any(is_number(row[key].value) for row in table.rows)
-        shown.add_column(_heading(key), justify="right" if numeric else "left", no_wrap=True)
-    for texts in _texts(table, columns):
-        shown.add_row(*texts)
-    out = io.StringIO()
-    console = Console(file=out, width=max(width or 0, 1000), highlight=False, markup=False)
-    console.print(shown)
-    lines = [line.rstrip() for line in out.getvalue().splitlines()]
-    lines += [f"({note})" for note in table.notes]
+    """Aligned text; for a width, names are shortened and the least important columns left out."""
+    columns = {
+        key: [_heading(key), *(cell_text(key, row[key]) for row in table.rows)]
+        for key in table.columns
+    }
+    notes, left_out = list(table.notes), set[str]()
+    if width and _width(columns) > width:
+        names = {key: columns[key] for key in NAMES if key in columns}
+        for key, texts in names.items():
+            columns[key] = _shortened(texts, min(SHORT_NAME, max(12, width * 3 // 10)))
+        for key in _least_important_first(table):
+            if _width(columns) <= width:
+                break
+            del columns[key]
+            left_out.add(key)
+        if "run" in columns:
+            spare = max(0, width - _width(columns))
+            columns["run"] = _shortened(names["run"], _widest(columns["run"]) + spare)
     if left_out:
-        lines.append(f"(left out for width: {', '.join(left_out)}; --columns chooses)")
+        keys = ", ".join(key for key in table.columns if key in left_out)
+        notes.append(f"left out for width: {keys}; nlpbench results --columns chooses")
+
+    widths = {key: _widest(texts) for key, texts in columns.items()}
+    rows = [[columns[key][number] for key in columns] for number in range(len(table.rows) + 1)]
+    rows.insert(1, ["─" * widths[key] for key in columns])
+    lines = []
+    for texts in rows:
+        padded = []
+        for key, text in zip(columns, texts, strict=True):
+            space = " " * (widths[key] - _cells(text))
+            padded.append(space + text if _is_numeric(table, key) else text + space)
+        lines.append(GAP.join(padded).rstrip())
+    for note in notes:
+        lines += textwrap.wrap(
+            f"({note})", width or 10_000, subsequent_indent=" ", break_on_hyphens=False
+        )
     return "\n".join(lines) + "\n"
 
 
-def _fitting(table: Table, width: int | None) -> tuple[list[str], list[str]]:
-    """The columns that fit, and those that do not: costs go first, then facts, last scores."""
-    columns, left_out = list(table.columns), list[str]()
-    order = [key for key in ("rows", "split", "model", "task") if key in columns]
-    order = [key for key in reversed(columns) if key not in table.scores and key not in order][
-        :-1
-    ] + order
-    order += [key for key in reversed(columns) if key in table.scores][:-1]
-    while width and _width(table, columns) > width and order:
-        dropped = order.pop(0)
-        if dropped in columns and dropped != "run":
-            columns.remove(dropped)
-            left_out.insert(0, dropped)
-    return columns, [key for key in table.columns if key in left_out]
+def _least_important_first(table: Table) -> list[str]:
+    """The columns that may go: costs from the right, facts, scores; never the run, one score
+    and what the rows are sorted by."""
+    kept = {"run", table.sorted_by}
+    if table.sorted_by not in table.scores:
+        kept |= set(table.scores[:1])
+    costs = [key for key in table.columns if key not in FACTS and key not in table.scores]
+    facts = [key for key in ("model", "task", "split", "rows", "seed") if key in table.columns]
+    order = [*reversed(costs), *reversed(facts), *reversed(table.scores)]
+    return [key for key in order if key not in kept]
 
 
-def _width(table: Table, columns: list[str]) -> int:
-    texts = [[_heading(key) for key in columns], *_texts(table, columns)]
-    return sum(max(len(row[i]) for row in texts) + 2 for i in range(len(columns)))
+def _shortened(texts: Sequence[str], limit: int) -> list[str]:
+    """Texts without their middle, in `limit` columns or the few more that keep them distinct."""
+
+    def short(text: str, limit: int) -> str:
+        if _cells(text) <= limit:
+            return text
+        head = limit // 4
+        tail = limit - 1 - head
+        while _cells(text[:head]) + 1 + _cells(text[-tail:]) > limit:  # wide characters
+            tail -= 1
+        return f"{text[:head]}…{text[-tail:]}"
+
+    longest = _widest(texts)
+    for size in range(limit, longest):
+        shorter = [short(text, size) for text in texts]
+        if len(set(shorter)) == len(set(texts)):
+            return shorter
+    return list(texts)
+
+
+def _width(columns: dict[str, list[str]]) -> int:
+    return sum(map(_widest, columns.values())) + len(GAP) * (len(columns) - 1)
+
+
+def _widest(texts: Sequence[str]) -> int:
+    return max(map(_cells, texts))
+
+
+def _cells(text: str) -> int:
+    """The columns of a terminal that a text takes; Chinese, Japanese and Korean take two each."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _markdown(table: Table) -> str:
-    def line(texts: list[str]) -> str:
-        return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |\n"
+    def line(texts: Sequence[str]) -> str:
+        return "| " + " | ".join(text.translate(MARKDOWN) for text in texts) + " |\n"
 
-    numeric = [any(is_number(row[key].value) for row in table.rows) for key in table.columns]
     out = line([_heading(key) for key in table.columns])
-    out += "|" + "|".join("---:" if right else "---" for right in numeric) + "|\n"
-    out += "".join(line(texts) for texts in _texts(table, table.columns))
+    rules = ["---:" if _is_numeric(table, key) else "---" for key in table.columns]
+    out += "|" + "|".join(rules) + "|\n"
+    out += "".join(map(line, _texts(table)))
     if table.notes:
-        out += "\n" + "".join(f"{note}  \n" for note in table.notes)
+        out += "\n" + "".join(f"- {note.translate(MARKDOWN)}\n" for note in table.notes)
     return out
 
 
 def _latex(table: Table) -> str:
-    def escape(text: str) -> str:
-        for raw, safe in (
-            ("\\", r"\textbackslash "),
-            ("_", r"\_"),
-            ("%", r"\%"),
-            ("&", r"\&"),
-            ("#", r"\#"),
-            ("±", r"$\pm$"),
-        ):
-            text = text.replace(raw, safe)
-        return text
+    def line(texts: Sequence[str]) -> str:
+        # After \\ and \midrule, LaTeX takes a [ or a * for an argument of theirs.
+        guard = "{}" if texts[0].startswith(("[", "*")) else ""
+        return f"  {guard}" + " & ".join(text.translate(LATEX) for text in texts) + r" \\" + "\n"
 
-    def line(texts: list[str]) -> str:
-        return "  " + " & ".join(escape(text) for text in texts) + r" \\" + "\n"
-
-    numeric = [any(is_number(row[key].value) for row in table.rows) for key in table.columns]
-    columns = "".join("r" if right else "l" for right in numeric)
+    columns = "".join("r" if _is_numeric(table, key) else "l" for key in table.columns)
     out = "".join(f"% {note}\n" for note in table.notes)
     out += f"\\begin{{tabular}}{{{columns}}}\n  \\toprule\n"
     out += line([_heading(key) for key in table.columns]) + "  \\midrule\n"
-    out += "".join(line(texts) for texts in _texts(table, table.columns))
+    out += "".join(map(line, _texts(table)))
     return out + "  \\bottomrule\n\\end{tabular}\n"
 
 
 def _csv(table: Table) -> str:
-    rows = [_flat(row, table.columns) for row in table.rows]
-    header = list(dict.fromkeys(key for row in rows for key in row))
     out = io.StringIO()
-    writer = csv.DictWriter(out, header, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(out, lineterminator="\n")
+    fields = _fields(table)
+    writer.writerow(fields)
+    writer.writerows([[values[name] for name in fields] for values in map(_raw, table.rows)])
     return out.getvalue()
 
 
-def _flat(row: dict[str, Cell], columns: list[str]) -> dict[str, Any]:
-    """Raw values; intervals and deviations in columns of their own."""
+def _json(table: Table) -> str:
+    fields = _fields(table)
+    rows = [{name: values[name] for name in fields} for values in map(_raw, table.rows)]
+    return strict_json(rows, indent=1) + "\n"
+
+
+def _fields(table: Table) -> list[str]:
+    """The columns, each with those of its interval and deviation where some row has one."""
+    fields = []
+    for key in table.columns:
+        fields.append(key)
+        for part in ("low", "high", "deviation"):
+            if any(getattr(row[key], part) is not None for row in table.rows):
+                fields.append(f"{key}_{part}")
+    return fields
+
+
+def _raw(row: Row) -> dict[str, Any]:
+    """Values as they were measured, with nothing rounded."""
     values: dict[str, Any] = {}
-    for key in columns:
-        cell = row[key]
-        values[key] = cell.value
-        for name in ("low", "high", "deviation"):
-            if getattr(cell, name) is not None:
-                values[f"{key}_{name}"] = getattr(cell, name)
+    for key, cell in row.items():
+        values |= {
+            key: cell.value,
+            f"{key}_low": cell.low,
+            f"{key}_high": cell.high,
+            f"{key}_deviation": cell.deviation,
+        }
     return values
+
+
+WRITERS: dict[str, Callable[[Table], str]] = {
+    "markdown": _markdown,
+    "csv": _csv,
+    "json": _json,
+    "latex": _latex,
+}
+FORMATS = ("table", *WRITERS)

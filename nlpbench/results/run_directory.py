@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nlpbench.config.document import dump, parse
 from nlpbench.config.errors import UserError
@@ -16,10 +16,14 @@ from nlpbench.results.record import RECORD
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+State = Literal["empty", "other files", "another config", "unfinished", "finished"]
 
 
 def check_free(directory: Path, config: dict[str, Any], resume: bool) -> None:
     """Raises UserError unless the config may run in the directory; writes nothing."""
+    existing = _nearest_existing(directory)
+    if not existing.is_dir():
+        raise UserError(f"cannot write {directory}: {existing} is not a directory")
     state = state_of(directory, config)
     if state == "other files":
         raise UserError(
@@ -42,17 +46,13 @@ def check_free(directory: Path, config: dict[str, Any], resume: bool) -> None:
         )
     if state == "empty" and resume:
         raise UserError(f"{directory} holds no run to resume; start it without --resume")
-    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise UserError(f"cannot write {directory}: {existing} is not a directory")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"cannot write {directory}: no right to write in {existing}")
 
 
 def check_space(directory: Path, megabytes: float) -> None:
     """Raises UserError unless the disk of the directory has room."""
-    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    free = shutil.disk_usage(existing).free / 1e6
+    free = shutil.disk_usage(_nearest_existing(directory)).free / 1e6
     if free < megabytes:
         raise UserError(
             f"cannot write {directory}: the run needs about {megabytes:.0f} MB, and its disk has "
@@ -68,15 +68,18 @@ def open_run(directory: Path, config: dict[str, Any]) -> None:
         write_text(directory / CONFIG, dump(config))
 
 
-def state_of(directory: Path, config: dict[str, Any]) -> str:
-    """One of: empty, other files, another config, unfinished, finished."""
-    if not directory.exists() or not any(directory.iterdir()):
-        return "empty"
-    file = directory / CONFIG
-    if not file.is_file():
+def state_of(directory: Path, config: dict[str, Any]) -> State:
+    """What a directory is to a run of the config."""
+    with told_clearly(directory):
+        if not directory.exists() or not any(directory.iterdir()):
+            return "empty"
+        file = directory / CONFIG
+        if not file.is_file():
+            return "other files"
+        before = parse(file.read_text(encoding="utf-8", errors="replace"), str(file))
+    if before.problems:  # config.yaml is written whole, so this is none of ours
         return "other files"
-    before = parse(file.read_text(encoding="utf-8"), str(file)).values
-    if identity(before) != identity(config):
+    if identity(before.values) != identity(config):
         return "another config"
     return "finished" if (directory / RECORD).is_file() else "unfinished"
 
@@ -104,3 +107,8 @@ def identity(config: dict[str, Any]) -> str:
     """What two runs of the same config have in common: all but the place of the output."""
     values = {key: value for key, value in config.items() if key != "output_dir"}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _nearest_existing(path: Path) -> Path:
+    with told_clearly(path):
+        return next(place for place in (path, *path.absolute().parents) if place.exists())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import suggest
@@ -14,29 +16,35 @@ from nlpbench.results.record import Record
 from nlpbench.results.run_directory import identity
 
 FACTS = ("run", "model", "task", "split", "rows", "seed")
-COSTS = (
-    "parameters",
-    "non_embedding_parameters",
-    "size_mb",
+STATIC_COSTS = ("parameters", "non_embedding_parameters", "size_mb")
+MEASURED_COSTS = (
     "latency_ms_p50",
     "latency_ms_p95",
     "examples_per_second",
     "tokens_per_second",
     "peak_memory_mb",
 )
+COSTS = (*STATIC_COSTS, *MEASURED_COSTS)
+MORE_IS_BETTER = ("examples_per_second", "tokens_per_second")
 OTHERS = ("device", "threads", "train_seconds", "padded_share", "truncated_share", "finished")
-SHOWN_FACTS = ("run", "split", "rows")
+AVERAGED = (*COSTS, "train_seconds", "padded_share", "truncated_share")
 SHOWN_COSTS = ("parameters", "size_mb", "latency_ms_p50", "examples_per_second", "peak_memory_mb")
+NUMBERED = re.compile(r"[/_.\s-]*(seed)?[/_.\s-]*\d*$")
+
+Named = tuple[str, Record]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A value with its interval or, in a row over seeds, its standard deviation."""
+    """A value with its interval or, in a row over seeds, its sample standard deviation."""
 
-    value: Any
+    value: Any = None
     low: float | None = None
     high: float | None = None
     deviation: float | None = None
+
+
+Row = dict[str, Cell]
 
 
 @dataclass(frozen=True)
@@ -44,13 +52,14 @@ class Table:
     """Columns in their order, one mapping a row, and what a reader must know besides."""
 
     columns: list[str]
-    rows: list[dict[str, Cell]]
+    rows: list[Row]
     scores: list[str]
     notes: list[str]
+    sorted_by: str | None = None
 
 
 def build(
-    named: Sequence[tuple[str, Record]],
+    named: Sequence[Named],
     columns: Sequence[str] | None = None,
     sort: str | None = None,
 ) -> Table:
@@ -58,29 +67,52 @@ def build(
 
     Args:
         columns: keys to show, in this order; facts, all scores and the main costs unless told.
-        sort: a column; scores best first, costs and the rest smallest first, `-` turns it round.
+        sort: a column; scores and throughput best first, the rest smallest first, `-` turns it
+            round. Rows without a value come last.
 
     Raises:
         UserError: a column that no record has.
     """
-    scores = list(dict.fromkeys(key for _, record in named for key in record.scores))
+    directions = {
+        key: score.higher_is_better for _, record in named for key, score in record.scores.items()
+    }
+    scores = list(directions)
     known = [*FACTS, *scores, *COSTS, *OTHERS]
-    shown = list(columns) if columns else [*SHOWN_FACTS, *scores, *SHOWN_COSTS]
-    for key in [*shown, *([sort.lstrip("-")] if sort else [])]:
+    by = sort.removeprefix("-") if sort else None
+    for key in [*(columns or ()), *([by] if by else ())]:
         if key not in known:
             raise UserError(f"no record has the column {key}  {suggest(key, known)}")
-    rows = [_row(name, record) for name, record in named]
-    rows += _over_seeds(named, scores)
-    if sort:
-        rows = _sorted(rows, sort, {k: s for _, r in named for k, s in r.scores.items()})
-    if not columns:
-        shown = [key for key in shown if any(row[key].value is not None for row in rows)]
-    return Table(shown, rows, scores, _notes(named, scores))
+
+    rows: list[Row] = []
+    notes: list[str] = []
+    for group in _same_but_for_the_seed(named):
+        rows += [_row(name, record, known) for name, record in group]
+        seeds = {record.seed for _, record in group}
+        if 1 < len(seeds) == len(group):
+            rows.append(_mean(group, rows[-len(group) :], scores, known))
+        elif len(seeds) > 1:
+            names = ", ".join(name for name, _ in group)
+            notes.append(f"no mean over the seeds of {names}: a seed ran twice")
+    if sort and by:
+        descending = directions.get(by, by in MORE_IS_BETTER)
+        rows = _sorted(rows, by, descending != sort.startswith("-"))
+
+    shown = list(dict.fromkeys(columns)) if columns else _worth_showing(rows, scores, by)
+    shown_scores = [key for key in scores if key in shown]
+    notes = [*_notes(named, shown, shown_scores, directions), *notes]
+    if any(row[key].deviation is not None for row in rows for key in shown):
+        notes.append("± is the sample standard deviation over seeds")
+    return Table(shown, rows, shown_scores, notes, by)
 
 
-def _row(name: str, record: Record) -> dict[str, Cell]:
+def is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _row(name: str, record: Record, known: Sequence[str]) -> Row:
     split = record.data[record.split]
-    cells = {
+    cells = dict.fromkeys(known, Cell())
+    cells |= {
         "run": Cell(name),
         "model": Cell(record.model.get("name")),
         "task": Cell(record.task),
@@ -92,85 +124,106 @@ def _row(name: str, record: Record) -> dict[str, Cell]:
         "train_seconds": Cell(record.training.get("seconds")),
         "padded_share": Cell(record.training.get("padded_share")),
         "truncated_share": Cell(split.truncated_share),
-        "finished": Cell(record.finished),
+        "finished": Cell(record.finished or None),
     }
     cells |= {key: Cell(record.efficiency.get(key)) for key in COSTS}
-    cells |= {key: Cell(one.value, one.low, one.high) for key, one in record.scores.items()}
-    return _Defaulting(cells)
+    cells |= {key: Cell(score.value, score.low, score.high) for key, score in record.scores.items()}
+    return cells
 
 
-def _over_seeds(named: Sequence[tuple[str, Record]], scores: list[str]) -> list[dict[str, Cell]]:
-    """One row of mean and sample standard deviation for each config that ran with several seeds."""
-    groups: dict[str, list[tuple[str, Record]]] = {}
-    for name, record in named:
+def _same_but_for_the_seed(named: Sequence[Named]) -> list[list[Named]]:
+    """Runs of one config on the same rows stand together, where the first of them stood."""
+    groups: dict[Any, list[Named]] = {}
+    for number, (name, record) in enumerate(named):
         config = {key: value for key, value in record.config.items() if key != "seed"}
-        groups.setdefault(identity(config) + record.split, []).append((name, record))
-    rows = []
-    for group in groups.values():
-        seeds = {record.seed for _, record in group}
-        if len(seeds) < 2 or len(seeds) < len(group):
-            continue
-        first = group[0][1]
-        cells = {
-            "run": Cell(f"mean of {len(seeds)} seeds"),
-            "model": Cell(first.model.get("name")),
-            "task": Cell(first.task),
-            "split": Cell(first.split),
-            "rows": Cell(first.data[first.split].rows),
-        }
-        for key in [*scores, *COSTS]:
-            found = [_row(name, record)[key].value for name, record in group]
-            if all(isinstance(value, int | float) for value in found):
-                deviation = statistics.stdev(found)
-                cells[key] = Cell(statistics.fmean(found), deviation=deviation)
-        rows.append(_Defaulting(cells))
-    return rows
+        fingerprint = record.data[record.split].fingerprint
+        # An evaluation's seed changes no weights, so that a mean over it would mean nothing.
+        alone = not config or record.command == "evaluate"
+        key = number if alone else (identity(config), record.split, fingerprint)
+        groups.setdefault(key, []).append((name, record))
+    return list(groups.values())
 
 
-class _Defaulting(dict[str, Cell]):
-    def __missing__(self, key: str) -> Cell:
-        return Cell(None)
+def _mean(
+    group: Sequence[Named], rows: Sequence[Row], scores: Sequence[str], known: Sequence[str]
+) -> Row:
+    """Mean and sample standard deviation of scores and costs; facts where all agree on them."""
+    shared = os.path.commonprefix([name for name, _ in group])  # noqa: RUF071 - of any names
+    base = NUMBERED.sub("", shared)
+    over = f"mean of {len(group)} seeds"
+    cells = {}
+    for key in known:
+        values = [row[key].value for row in rows]
+        if key not in scores and all(value == values[0] for value in values):
+            cells[key] = Cell(values[0])
+        elif (key in scores or key in AVERAGED) and all(map(is_number, values)):
+            cells[key] = Cell(statistics.fmean(values), deviation=statistics.stdev(values))
+        else:
+            cells[key] = Cell()
+    return cells | {"run": Cell(f"{base} ({over})" if base else over)}
 
 
-def _sorted(
-    rows: list[dict[str, Cell]], sort: str, scores: dict[str, Any]
-) -> list[dict[str, Cell]]:
-    key = sort.lstrip("-")
-    reverse = (key in scores and scores[key].higher_is_better) != sort.startswith("-")
-    known = [row for row in rows if row[key].value is not None]
-    unknown = [row for row in rows if row[key].value is None]
-    return sorted(known, key=lambda row: row[key].value, reverse=reverse) + unknown
+def _sorted(rows: Sequence[Row], by: str, descending: bool) -> list[Row]:
+    def rank(row: Row) -> tuple[bool, Any]:
+        value = row[by].value
+        return (False, value) if is_number(value) else (True, str(value))
+
+    known = [row for row in rows if row[by].value is not None]
+    unknown = [row for row in rows if row[by].value is None]
+    return sorted(known, key=rank, reverse=descending) + unknown
 
 
-def _notes(named: Sequence[tuple[str, Record]], scores: list[str]) -> list[str]:
+def _worth_showing(rows: Sequence[Row], scores: Sequence[str], by: str | None) -> list[str]:
+    """Facts that tell rows apart, all scores, and the costs that some row has."""
+    several = {key: len({str(row[key].value) for row in rows}) > 1 for key in ("model", "task")}
+    several["model"] &= any(row["model"].value != row["run"].value for row in rows)
+    shown = ["run", *(key for key in several if several[key]), "split", "rows", *scores]
+    shown += [
+        key for key in SHOWN_COSTS if any(row[key].value is not None for row in rows) or key == by
+    ]
+    return shown if by is None or by in shown else [*shown, by]
+
+
+def _notes(
+    named: Sequence[Named],
+    shown: Sequence[str],
+    scores: Sequence[str],
+    directions: dict[str, bool],
+) -> list[str]:
     notes = []
-    intervals = {
-        f"{record.interval.get('confidence', 0) * 100:g} % bootstrap intervals over examples, "
-        f"{record.interval.get('resamples')} resamples"
-        for _, record in named
-        if record.interval
-    }
-    notes += sorted(intervals)
+    records = [record for _, record in named]
+    if scores:
+        intervals = sorted({_told(record.interval) for record in records if record.interval})
+        notes += intervals[:1] if len(intervals) == 1 else []
+        if len(intervals) > 1:
+            notes.append(f"intervals are not alike in all rows: {'; '.join(intervals)}")
+        lower = [key for key in scores if not directions[key]]
+        if lower:
+            notes.append(f"lower is better: {', '.join(lower)}")
     for key in scores:
-        signatures = {record.scores[key].signature for _, record in named if key in record.scores}
+        signatures = {record.scores[key].signature for record in records if key in record.scores}
         if len(signatures) > 1:
             told = " and ".join(sorted(signatures))
             notes.append(f"{key} is not the same metric in all rows: {told}")
-    places = {(r.efficiency.get("device"), r.efficiency.get("threads")) for _, r in named}
-    places = {place for place in places if place[0] is not None}
-    if len(places) > 1:
-        notes.append("costs were measured on different hardware; do not compare them")
-    for device, threads in sorted(places, key=str) if len(places) == 1 else []:
-        notes.append(f"costs measured on {device}, {threads} threads")
-    prints = {
-        (record.split, record.data[record.split].fingerprint)
-        for _, record in named
-        if record.split in record.data
-    }
-    if len(prints) > 1:
+    if any(key in MEASURED_COSTS for key in shown):
+        places = {
+            (str(record.efficiency["device"]), str(record.efficiency.get("threads") or ""))
+            for record in records
+            if record.efficiency.get("device") is not None
+        }
+        if len(places) > 1:
+            notes.append("costs were measured on different hardware; do not compare them")
+        elif places:
+            device, threads = places.pop()
+            notes.append(f"costs measured on {device}{threads and f', {threads} threads'}")
+    fingerprints = {(record.split, record.data[record.split].fingerprint) for record in records}
+    if scores and len(fingerprints) > 1:
         notes.append("rows were scored on different data; do not compare them")
     return notes
 
 
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _told(interval: dict[str, Any]) -> str:
+    confidence, resamples = interval.get("confidence"), interval.get("resamples")
+    share = f"{confidence * 100:g} % intervals" if is_number(confidence) else "intervals"
+    method = str(interval.get("method", "bootstrap over examples"))
+    return f"{share}: {method}" + (f", {resamples} resamples" if resamples else "")

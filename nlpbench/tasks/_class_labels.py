@@ -162,10 +162,14 @@ def _missing(value: Any) -> bool:
 
 
 def _no_label(column: str, values: list[Any], first: int, locate: Locate) -> str:
-    count = sum(map(_missing, values))
+    more = sum(map(_missing, values)) - 1
+    if not more:
+        return (
+            f"{locate(first)}: the column {column} has no label here; label this row or take it out"
+        )
     return (
-        f"{locate(first)}: the column {column} has no label here, nor in "
-        f"{count - 1} more of {len(values)} rows; label these rows or take them out"
+        f"{locate(first)}: the column {column} has no label here, nor in {more} more of "
+        f"{len(values)} rows; label these rows or take them out"
     )
 
 

@@ -149,18 +149,32 @@ class TextClassification(Task):
         }
 
     def labels_of(self, model: PreTrainedModel) -> list[str]:
+        known, count = model.config.problem_type, model.config.num_labels
+        if known is not None and known != self.problem_type:
+            raise UserError(
+                f"the model was trained for {known}, and task.problem_type is {self.problem_type}"
+            )
         if self.problem_type == REGRESSION:
-            if model.config.num_labels != 1:
-                raise UserError(
-                    f"the model has {model.config.num_labels} outputs, and a regression needs one"
-                )
+            if count != 1:
+                raise UserError(f"the model has {count} outputs, and a regression needs one")
             return []
+        if self.problem_type == SINGLE and count < 2:
+            raise UserError(
+                "the model has one output, and classes need two or more; for a number write "
+                f"problem_type: {REGRESSION}"
+            )
         names = model.config.id2label
         return [str(names[number]) for number in range(len(names))]
 
     def encode(
         self, rows: Dataset, references: NDArray[Any] | None, tokenizer: PreTrainedTokenizerBase
     ) -> Dataset:
+        special = tokenizer.num_special_tokens_to_add(pair=self.text_pair_column is not None)
+        if special >= self.max_length:
+            raise UserError(
+                f"task.max_length is {self.max_length}, and {special} tokens of every row are "
+                "special ones; make it longer"
+            )
         features = rows.select_columns(
             [name for name in self.columns if name not in self._label_columns]
         )
@@ -268,8 +282,14 @@ def _tokenize(
         for key, column in encoded.items():
             for place, row in enumerate(long):
                 column[row] = cut[key][place]
+    whole_lengths = [max(1, len(ids)) for ids in whole["input_ids"]]
+    # A tokenizer without special tokens, such as GPT-2's, makes nothing of an empty text, and a
+    # model cannot read nothing: it reads one end-of-text token.
+    only = {"input_ids": tokenizer.pad_token_id, "attention_mask": 1}
+    for row in [row for row, ids in enumerate(encoded["input_ids"]) if not ids]:
+        for key, column in encoded.items():
+            column[row] = [only.get(key, 0)]
     lengths = [len(ids) for ids in encoded["input_ids"]]
-    whole_lengths = [len(ids) for ids in whole["input_ids"]]
     return {**encoded, "length": lengths, "whole_length": whole_lengths}
 
 

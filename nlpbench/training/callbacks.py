@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,27 @@ class History(TrainerCallback):
         **_: Any,
     ) -> None:
         entry = {"step": state.global_step, "epoch": round(state.epoch or 0, 4)}
-        entry |= {key: value for key, value in (logs or {}).items() if key != "epoch"}
+        entry |= {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in (logs or {}).items()
+            if key != "epoch"
+        }
         with told_clearly(self.file), self.file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
+
+
+class BestCheckpoint(TrainerCallback):
+    """Finds the best checkpoint of a resumed run by its step, so that the run can be moved."""
+
+    def __init__(self, checkpoints: Path) -> None:
+        self.checkpoints = checkpoints
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        place = self.checkpoints / f"checkpoint-{state.best_global_step}"
+        if state.best_global_step and place.is_dir():
+            state.best_model_checkpoint = str(place)
 
 
 class ShowProgress(TrainerCallback):
@@ -144,21 +163,21 @@ class EarlyStopping(TrainerCallback, ExportableState):  # type: ignore[misc]
         **_: Any,
     ) -> None:
         value = (metrics or {})[self.key]
-        gain = 0.0 if self.best is None else value - self.best
-        if not self.higher_is_better:
+        gain = math.inf if self.best is None else value - self.best
+        if self.best is not None and not self.higher_is_better:
             gain = -gain
-        if self.best is None or gain > self.threshold:
+        if gain > self.threshold and not math.isnan(value):  # an undefined score is no gain
             self.best, self.waited = value, 0
             return
         self.waited += 1
         if self.waited >= self.patience:
             control.should_training_stop = True
             logger.info(
-                "stopped early at step %d: %d evaluations without a better %s than %.4f",
+                "stopped early at step %d: %d evaluations without a better %s than %s",
                 state.global_step,
                 self.waited,
                 self.key.removeprefix("eval_"),
-                self.best,
+                "any" if self.best is None else f"{self.best:.4f}",
             )
 
     def state(self) -> dict[str, Any]:

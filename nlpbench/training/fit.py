@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import time
@@ -17,6 +18,8 @@ from nlpbench.evaluation.device import default_device
 from nlpbench.evaluation.metrics import Metric
 from nlpbench.evaluation.predict import predict
 from nlpbench.evaluation.score import values
+from nlpbench.models import disk_errors
+from nlpbench.results.files import told_clearly
 from nlpbench.tasks import Task
 from nlpbench.training.precision import Precision, choose
 from nlpbench.training.schedule import Schedule, plan
@@ -24,9 +27,10 @@ from nlpbench.training.schedule import Schedule, plan
 if TYPE_CHECKING:
     from datasets import Dataset
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState, TrainingArguments
 
 logger = logging.getLogger("nlpbench")
+TRAINER_STATE = "trainer_state.json"
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
     """
     from transformers.trainer_callback import PrinterCallback
 
-    from nlpbench.training.callbacks import EarlyStopping, History, ShowProgress
+    from nlpbench.training.callbacks import BestCheckpoint, EarlyStopping, History, ShowProgress
     from nlpbench.training.trainer import BenchTrainer
 
     section, model = config.training, materials.model
@@ -74,7 +78,11 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
     checkpoints = directory / "checkpoints"
     arguments = _arguments(config, schedule, precision, watched, checkpoints)
     show = ShowProgress(watched.key if watched else None)
-    callbacks: list[Any] = [History(directory / "history.jsonl"), show]
+    callbacks: list[Any] = [
+        History(directory / "history.jsonl"),
+        BestCheckpoint(checkpoints),
+        show,
+    ]
     if section.early_stopping_patience is not None and watched is not None:
         callbacks.append(
             EarlyStopping(
@@ -114,12 +122,18 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
     if last is not None:
         logger.info("resuming from %s", last)
     started = time.perf_counter()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"torch|accelerate|transformers")
-            trainer.train(resume_from_checkpoint=last)
-    finally:
-        show.close()
+    if last is not None and (done := _finished(last)) is not None:
+        trainer.state = done
+        _restore(model, checkpoints, done, last, section.load_best_model_at_end)
+    else:
+        try:
+            with told_clearly(checkpoints), disk_errors(checkpoints), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module=r"torch|accelerate|transformers")
+                trainer.train(resume_from_checkpoint=str(last) if last else None)
+        except ImportError as error:
+            raise UserError(f"training: {error}") from error
+        finally:
+            show.close()
     state = trainer.state
     return {
         "steps": state.global_step,
@@ -127,7 +141,7 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
         "warmup_steps": schedule.warmup_steps,
         "epochs": state.epoch,
         "seconds": time.perf_counter() - started,
-        "resumed_from_step": int(Path(last).name.rpartition("-")[2]) if last else None,
+        "resumed_from_step": _step(last) if last else None,
         "micro_batch_size": schedule.micro_batch_size,
         "gradient_accumulation_steps": schedule.accumulation,
         "precision": precision.name,
@@ -135,7 +149,7 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
         "padded_share": trainer.padded_share,
         "watched": watched.key if watched else None,
         "best_step": state.best_global_step if watched and section.load_best_model_at_end else None,
-        "best_value": state.best_metric if watched else None,
+        "best_value": state.best_metric if state.best_global_step else None,
     }
 
 
@@ -225,7 +239,40 @@ def _evaluate(config: RunConfig, materials: Materials) -> dict[str, float]:
     return {"loss": float(total) / targets.numel(), **found}
 
 
-def _last_checkpoint(checkpoints: Path) -> str | None:
-    from transformers.trainer_utils import get_last_checkpoint
+def _last_checkpoint(checkpoints: Path) -> Path | None:
+    """The last whole checkpoint; what a kill left half written is removed."""
+    found = sorted(checkpoints.glob("checkpoint-*"), key=_step, reverse=True)
+    for place in found:
+        try:
+            # Its state is the last file of a checkpoint that transformers writes.
+            json.loads((place / TRAINER_STATE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(place)
+        else:
+            return place
+    return None
 
-    return get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _finished(checkpoint: Path) -> TrainerState | None:
+    """The state at a checkpoint after which no step follows: Trainer.train would take one more."""
+    from transformers import TrainerState
+
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE))
+    stopping = state.stateful_callbacks.get("EarlyStopping")
+    waited = stopping is not None and stopping["args"]["waited"] >= stopping["args"]["patience"]
+    return state if waited or state.global_step >= state.max_steps else None
+
+
+def _restore(
+    model: PreTrainedModel, checkpoints: Path, state: TrainerState, last: Path, best: bool
+) -> None:
+    """Puts the weights into the model that training ended with."""
+    place = checkpoints / f"checkpoint-{state.best_global_step}"
+    if not (best and state.best_global_step and place.is_dir()):
+        place = last
+    saved = type(model).from_pretrained(place, dtype=model.dtype)
+    model.load_state_dict(saved.state_dict())

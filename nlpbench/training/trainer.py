@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from nlpbench.config.errors import RunError
 
 
 class BenchTrainer(Trainer):
-    """Differs from its base in three things.
+    """Differs from its base in a few things.
 
     The loss is the task's sum over all targets of the effective batch divided by their number:
     the base's mean of means is wrong under accumulation and on several processes. Evaluation is
@@ -39,6 +39,17 @@ class BenchTrainer(Trainer):
             self.args, self.state, self.control, values
         )
         return values
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], torch.Tensor | int | None]:
+        samples, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if items is not None and samples and samples[0]["labels"].is_floating_point():
+            # The base leaves out targets of -100, which mark nothing among numbers.
+            items = torch.tensor(sum(batch["labels"].numel() for batch in samples), device=device)
+            if self.args.world_size > 1:
+                items = self.accelerator.gather(items).sum()
+        return samples, items
 
     def training_step(
         self,

@@ -1,0 +1,229 @@
+"""Records to rows: order, means over seeds, and what a reader is told."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+from fixed_records import CPU, GPU, INTERVAL, fixed_records, make_record, score, seeds_of
+
+from nlpbench.config.errors import UserError
+from nlpbench.results.record import Record, SplitRecord
+from nlpbench.results.table import Cell, Table, build
+
+
+def runs(table: Table) -> list[str]:
+    return [row["run"].value for row in table.rows]
+
+
+def valued(key: str, values: dict[str, float | None]) -> list[tuple[str, Record]]:
+    return [(name, make_record(efficiency={key: value})) for name, value in values.items()]
+
+
+def scored(values: dict[str, float | None], better: bool = True) -> list[tuple[str, Record]]:
+    return [
+        (name, make_record(scores={"m": score(value, higher_is_better=better)}))
+        for name, value in values.items()
+    ]
+
+
+VALUES = {"a": 2.0, "b": None, "c": 3.0, "d": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("named", "sort", "order"),
+    [
+        (scored(VALUES), None, "abcd"),
+        (scored(VALUES), "m", "cadb"),
+        (scored(VALUES), "-m", "dacb"),
+        (scored(VALUES, better=False), "m", "dacb"),
+        (scored(VALUES, better=False), "-m", "cadb"),
+        (valued("latency_ms_p50", VALUES), "latency_ms_p50", "dacb"),
+        (valued("latency_ms_p50", VALUES), "-latency_ms_p50", "cadb"),
+        (valued("parameters", VALUES), "parameters", "dacb"),
+        (valued("examples_per_second", VALUES), "examples_per_second", "cadb"),
+        (valued("tokens_per_second", VALUES), "tokens_per_second", "cadb"),
+        (valued("tokens_per_second", VALUES), "-tokens_per_second", "dacb"),
+        (scored(VALUES), "run", "abcd"),
+        (scored(VALUES), "-run", "dcba"),
+    ],
+)
+def test_sort(named: list[tuple[str, Record]], sort: str | None, order: str) -> None:
+    assert "".join(runs(build(named, sort=sort))) == order
+
+
+def test_what_is_sorted_by_is_shown() -> None:
+    assert build([("a", make_record())], sort="train_seconds").columns[-1] == "train_seconds"
+
+
+@pytest.mark.parametrize(
+    ("columns", "sort", "message"),
+    [
+        (["run", "f11"], None, "no record has the column f11  did you mean f1?"),
+        (["size"], None, "no record has the column size  did you mean size_mb?"),
+        (None, "-f11", "no record has the column f11  did you mean f1?"),
+        (None, "--f1", "no record has the column -f1  did you mean f1?"),
+    ],
+)
+def test_unknown_column(columns: list[str] | None, sort: str | None, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        build([("a", make_record())], columns, sort)
+
+    assert str(caught.value) == message
+
+
+def test_unknown_column_like_no_other_lists_them_all() -> None:
+    with pytest.raises(UserError, match=r"allowed: .*\bf1\b.*\bsize_mb\b"):
+        build([("a", make_record())], ["zzzzzzzz"])
+
+
+def test_default_columns() -> None:
+    one = [("a", make_record())]
+    two = [*one, ("b", make_record(model={"name": "other"}, task="token-classification"))]
+
+    assert build(one).columns[:4] == ["run", "split", "rows", "f1"]
+    assert build(two).columns[:4] == ["run", "model", "task", "split"]
+    assert "parameters" not in build([("a", make_record(efficiency={}))]).columns
+
+
+def test_models_that_name_the_rows_are_not_named_twice() -> None:
+    named = [(name, make_record(model={"name": name})) for name in ("a", "b")]
+
+    assert "model" not in build(named).columns
+
+
+def test_chosen_columns_keep_their_order_and_stand_once() -> None:
+    assert build([("a", make_record())], ["f1", "run", "f1"]).columns == ["f1", "run"]
+
+
+def test_an_undefined_score_is_shown_even_where_no_row_has_it() -> None:
+    table = build([("a", make_record(scores={"roc_auc": score(None)}))])
+
+    assert "roc_auc" in table.columns
+    assert table.rows[0]["roc_auc"] == Cell()
+
+
+def test_mean_over_seeds() -> None:
+    table = build(seeds_of("bert", {1: 0.8, 2: 0.85, 3: 0.87}))
+    mean = table.rows[-1]
+
+    assert mean["run"].value == "bert (mean of 3 seeds)"
+    assert mean["f1"].value == pytest.approx(0.84)
+    assert mean["f1"].deviation == pytest.approx(statistics.stdev([0.8, 0.85, 0.87]))
+    assert mean["f1"].low is None
+    assert mean["parameters"] == Cell(22_713_216)
+    assert mean["latency_ms_p50"].deviation == pytest.approx(1 / 7)
+    assert mean["rows"].value == 180
+    assert mean["seed"] == Cell()
+    assert "± is the sample standard deviation over seeds" in table.notes
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["seed-1", "seed-2"], "mean of 2 seeds"),
+        (["seed-11", "seed-12"], "mean of 2 seeds"),
+        (["gpt2/seed-1", "gpt2/seed-2"], "gpt2 (mean of 2 seeds)"),
+        (["gpt2-1", "gpt2-2"], "gpt2 (mean of 2 seeds)"),
+        (["one", "two"], "mean of 2 seeds"),
+    ],
+)
+def test_name_of_the_mean(names: list[str], told: str) -> None:
+    records = [record for _, record in seeds_of("x", {1: 0.5, 2: 0.6})]
+
+    assert runs(build(list(zip(names, records, strict=True))))[-1] == told
+
+
+def test_mean_stands_below_its_runs() -> None:
+    first, second = seeds_of("a", {1: 0.5, 2: 0.6}), seeds_of("b", {1: 0.5, 2: 0.6})
+    mixed = [first[0], second[0], first[1], second[1]]
+
+    assert runs(build(mixed)) == [
+        "a/seed-1", "a/seed-2", "a (mean of 2 seeds)",
+        "b/seed-1", "b/seed-2", "b (mean of 2 seeds)",
+    ]  # fmt: skip
+
+
+def test_mean_of_a_score_that_one_seed_has_not_is_undefined() -> None:
+    named = seeds_of("a", {1: 0.5, 2: 0.6})
+    named[1] = ("a/seed-2", named[1][1].model_copy(update={"scores": {"f1": score(None)}}))
+
+    assert build(named).rows[-1]["f1"] == Cell()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"command": "evaluate"},
+        {"config": {}},
+    ],
+)
+def test_no_mean(changes: dict) -> None:
+    assert len(build(seeds_of("a", {1: 0.5, 2: 0.6}, **changes)).rows) == 2
+
+
+def test_no_mean_over_different_rows() -> None:
+    named = seeds_of("a", {1: 0.5, 2: 0.6})
+    other = {"data": {"test": SplitRecord(rows=180, fingerprint="cccc")}}
+    named[1] = (named[1][0], named[1][1].model_copy(update=other))
+
+    assert runs(build(named)) == ["a/seed-1", "a/seed-2"]
+
+
+def test_no_mean_where_a_seed_ran_twice() -> None:
+    named = seeds_of("a", {1: 0.5, 2: 0.6})
+    table = build([*named, ("again", named[0][1])])
+
+    assert len(table.rows) == 3
+    assert "no mean over the seeds of a/seed-1, a/seed-2, again: a seed ran twice" in table.notes
+
+
+def test_notes_of_like_runs() -> None:
+    assert build([("a", make_record()), ("b", make_record())]).notes == [
+        "95 % intervals: percentile bootstrap over examples, 1000 resamples",
+        "costs measured on Xeon Platinum 8480, 2 threads",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        (
+            {"scores": {"f1": score(0.5, signature="f1|average:micro")}},
+            "f1 is not the same metric in all rows: f1|average:macro|zero_division:0 and "
+            "f1|average:micro",
+        ),
+        (
+            {"efficiency": {"latency_ms_p50": 1.0} | GPU},
+            "costs were measured on different hardware; do not compare them",
+        ),
+        (
+            {"efficiency": {"latency_ms_p50": 1.0} | CPU | {"threads": 4}},
+            "costs were measured on different hardware; do not compare them",
+        ),
+        (
+            {"data": {"test": SplitRecord(rows=180, fingerprint="cccc")}},
+            "rows were scored on different data; do not compare them",
+        ),
+        (
+            {"scores": {"mse": score(0.5, signature="mse", higher_is_better=False)}},
+            "lower is better: mse",
+        ),
+        (
+            {"interval": INTERVAL | {"confidence": 0.999}},
+            "intervals are not alike in all rows: "
+            "95 % intervals: percentile bootstrap over examples, 1000 resamples; "
+            "99.9 % intervals: percentile bootstrap over examples, 1000 resamples",
+        ),
+    ],
+)
+def test_note(changes: dict, note: str) -> None:
+    assert note in build([("a", make_record()), ("b", make_record(**changes))]).notes
+
+
+def test_notes_tell_of_what_is_shown_only() -> None:
+    assert build(fixed_records(), ["run", "parameters"]).notes == []
+
+
+def test_a_record_without_interval_or_hardware_has_no_notes() -> None:
+    assert build([("a", make_record(interval={}, efficiency={}))]).notes == []
