@@ -1,4 +1,4 @@
-"""nlpbench: fine-tune, evaluate and compress NLP models, with numbers that hold.
+"""nlpbench: fine-tune and evaluate NLP models, with numbers that hold.
 
 Python users call what the command line calls:
 

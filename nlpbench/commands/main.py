@@ -47,7 +47,7 @@ def nlpbench(
         typer.Option("--version", callback=version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Fine-tune, evaluate and compress NLP models, with numbers that hold.
+    """Fine-tune and evaluate NLP models, with numbers that hold.
 
     Exit codes: 0 done, 1 a gate failed, 2 a mistake in config, data or arguments, 3 the run failed.
     """

@@ -182,8 +182,8 @@ def _compose(source: str, document: Document) -> Node | None:
         mark = place and Mark(document.origin, place.line + 1, place.column + 1)
         told = [(text, advice) for part, text, advice in SYNTAX if part in what]
         text, advice = told[0] if told else (what, "")
-        line = source.splitlines()[place.line :][:1] if place else []
-        if "${env:" in "".join(line):
+        there = source.splitlines()[place.line :][:1] if place else []
+        if "${env:" in "".join(there):
             advice = "a variable cannot stand inside { } or [ ]: give its key a line of its own"
         document.report(Problem((), f"not valid YAML: {text}", advice), mark)
     except ReaderError as error:

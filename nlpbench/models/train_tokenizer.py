@@ -30,16 +30,16 @@ def train(
     if model["type"] == "BPE":
         return blank.train_new_from_iterator(texts, vocab_size=vocab_size)  # type: ignore[attr-defined, no-any-return]
     words = _words(backend, texts)
+    special = _pieces(backend)
+    count = vocab_size - len(special)
     if model["type"] == "WordPiece":
-        special = sorted(model["vocab"], key=model["vocab"].__getitem__)
-        pieces = _wordpieces(words, vocab_size - len(special), model["continuing_subword_prefix"])
-        entries = [*special, *(piece for piece in pieces if piece not in model["vocab"])]
+        pieces = _wordpieces(words, count, model["continuing_subword_prefix"])
+        entries = [*special, *(piece for piece in pieces if piece not in special)]
         return type(blank)(vocab={entry: number for number, entry in enumerate(entries)})  # type: ignore[call-arg]
     if model["type"] == "Unigram":
-        scored = [(token, score) for token, score in model["vocab"]]
-        known = {token for token, _ in scored}
-        pieces = _scored_pieces(words, vocab_size - len(scored))
-        return type(blank)(vocab=[*scored, *(one for one in pieces if one[0] not in known)])  # type: ignore[call-arg]
+        scored = [(token, 0.0) for token in special]
+        scored += [one for one in _scored_pieces(words, count) if one[0] not in special]
+        return type(blank)(vocab=scored)  # type: ignore[call-arg]
     raise ValueError(f"{model['type']} tokenizers cannot be trained")
 
 
