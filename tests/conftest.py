@@ -84,7 +84,7 @@ def write_config(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
     """Writes config values to a YAML file."""
 
     def write(values: dict[str, Any], name: str = "tiny.yaml") -> Path:
-        from nlpbench.config.document import dump
+        from nlpbench.config.yaml12 import dump
 
         file = tmp_path / name
         file.write_text(dump(values), encoding="utf-8")

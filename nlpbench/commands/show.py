@@ -9,6 +9,6 @@ from nlpbench.commands import options
 
 def show(config: options.Config, overrides: options.Overrides = None) -> None:
     """Print a config resolved: what it extends, overrides, variables and defaults filled in."""
-    from nlpbench.config.document import dump
+    from nlpbench.config.yaml12 import dump
 
     typer.echo(dump(options.load(config, overrides).resolved()), nl=False)

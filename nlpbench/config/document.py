@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLStreamError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
-from ruamel.yaml.resolver import VersionedResolver
 
 from nlpbench.config.errors import ConfigError, UserError
 from nlpbench.config.problems import Mark, Path, Problem, find_mark, show
+from nlpbench.config.yaml12 import CORE, SCALARS, reader_and_writer
 
-CORE = "tag:yaml.org,2002:"
 MOST_NODES = 100_000
 MOST_LEVELS = 50
 MOST_DIGITS = 300
@@ -27,29 +24,6 @@ VARIABLE = re.compile(r"\$\{env:([^}]*)\}")
 NAME_AND_DEFAULT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_?KEY", re.IGNORECASE)
 
-# YAML 1.2.2, section 10.3.2: the core schema. By tag: the pattern, the first characters, and how
-# a text becomes a value.
-SCALARS: dict[str, tuple[re.Pattern[str], str, Callable[[str], Any]]] = {
-    "null": (re.compile(r"(?:null|Null|NULL|~|)\Z"), "nN~", lambda _: None),
-    "bool": (
-        re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"),
-        "tTfF",
-        lambda text: text.lower() == "true",
-    ),
-    "int": (
-        re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z"),
-        "-+0123456789",
-        lambda text: int(text, {"0o": 8, "0x": 16}.get(text[:2], 10)),
-    ),
-    "float": (
-        re.compile(
-            r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
-            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
-        ),
-        "-+.0123456789",
-        lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
-    ),
-}
 WORDS = {"null": "null", "bool": "true or false", "int": "a whole number", "float": "a number"}
 # What the parser says, what it means, and what to do; the first that fits is taken.
 SYNTAX = (
@@ -78,22 +52,6 @@ SYNTAX = (
     ("undefined alias", "an alias that nothing defines", "put a text that begins with * in quotes"),
     ("incompatible YAML document", "a YAML version before or after 1", "take the %YAML line away"),
 )
-
-
-class _CoreSchema(VersionedResolver):
-    """Knows the scalars of YAML 1.2 in every file, whatever version a directive names."""
-
-    def __init__(self, version: Any = None, loader: Any = None, loadumper: Any = None) -> None:
-        super().__init__(version, loader, loadumper)
-        self.patterns: dict[str, list[Any]] = {}
-        for name, (pattern, first, _) in SCALARS.items():
-            for letter in [*first, *([""] if name == "null" else [])]:
-                self.patterns.setdefault(letter, []).append((CORE + name, pattern))
-        self.patterns["<"] = [(CORE + "merge", re.compile(r"<<\Z"))]
-
-    @property
-    def versioned_resolver(self) -> dict[str, list[Any]]:
-        return self.patterns
 
 
 @dataclass
@@ -147,28 +105,8 @@ def parse_value(text: str, path: Path, document: Document, mark: Mark) -> Any:
     return value
 
 
-def dump(values: dict[str, Any]) -> str:
-    """Values as block-style YAML 1.2, keys in their order."""
-    import io
-
-    writer = _yaml()
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.allow_unicode = True
-    writer.width = 10_000
-    out = io.StringIO()
-    writer.dump(values, out)
-    return out.getvalue()
-
-
-def _yaml() -> YAML:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Resolver = _CoreSchema
-    return yaml
-
-
 def _compose(source: str, document: Document) -> Node | None:
-    reader = _yaml()
+    reader = reader_and_writer()
     reader.allow_duplicate_keys = True  # told by _Builder, with both places
     try:
         with warnings.catch_warnings():

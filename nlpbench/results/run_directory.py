@@ -9,8 +9,9 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from nlpbench.config.document import dump, parse
+from nlpbench.config.document import parse
 from nlpbench.config.errors import UserError
+from nlpbench.config.yaml12 import dump
 from nlpbench.results.files import told_clearly, write_text
 from nlpbench.results.record import RECORD
 

@@ -27,7 +27,12 @@ from nlpbench.training.schedule import Schedule, plan
 if TYPE_CHECKING:
     from datasets import Dataset
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState, TrainingArguments
+    from transformers import (
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        TrainerState,
+        TrainingArguments,
+    )
 
 logger = logging.getLogger("nlpbench")
 TRAINER_STATE = "trainer_state.json"

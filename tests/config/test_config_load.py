@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import nlpbench
-from nlpbench.config.document import dump, parse
+from nlpbench.config.document import parse
 from nlpbench.config.errors import ConfigError
 from nlpbench.config.load import load, loads
 from nlpbench.config.run_config import RunConfig
+from nlpbench.config.yaml12 import dump
 
 BASE = "model: m\ndata: d.csv\ntask: text-classification\n"
 

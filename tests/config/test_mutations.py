@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpbench.config.document import dump
 from nlpbench.config.errors import UserError
 from nlpbench.config.load import load, loads
 from nlpbench.config.run_config import RunConfig
+from nlpbench.config.yaml12 import dump
 
 VALID = """\
 # A config that uses much of what there is.

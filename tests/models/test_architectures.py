@@ -12,9 +12,9 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from nlpbench import models
-from nlpbench.config.document import dump
 from nlpbench.config.load import loads
 from nlpbench.config.sections import ModelSection
+from nlpbench.config.yaml12 import dump
 from nlpbench.evaluation.predict import predict
 from nlpbench.runs.finetune import finetune
 from nlpbench.tasks.text_classification import TextClassification

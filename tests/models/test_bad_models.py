@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from nlpbench import models
-from nlpbench.config.document import dump
 from nlpbench.config.errors import UserError
 from nlpbench.config.load import loads
 from nlpbench.config.sections import ModelSection
+from nlpbench.config.yaml12 import dump
 from nlpbench.runs.evaluate import evaluate
 from nlpbench.runs.finetune import finetune
 
@@ -215,7 +215,7 @@ def test_a_tokenizer_that_is_too_large(broken, refuse, tmp_path):
     large.save_pretrained(tmp_path / "large")
     message = refuse({"name_or_path": str(broken), "tokenizer": str(tmp_path / "large")})
     assert message == (
-        f"the tokenizer has {len(large)} entries and the model embeddings for 199; "
+        f"the tokenizer has {len(large)} entries and the model embeddings for 192; "
         "they do not belong together"
     )
 
@@ -283,7 +283,7 @@ BARE = [
     ),
     (
         {"vocab_size": 10},
-        "model.config.vocab_size is 10, and the tokenizer has 199 entries; "
+        "model.config.vocab_size is 10, and the tokenizer has 192 entries; "
         "leave it out to have as many",
     ),
     (

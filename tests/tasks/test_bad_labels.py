@@ -7,9 +7,9 @@ import math
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from nlpbench.config.document import dump
 from nlpbench.config.errors import UserError
 from nlpbench.config.load import loads
+from nlpbench.config.yaml12 import dump
 from nlpbench.runs.finetune import finetune
 from nlpbench.tasks.text_classification import TextClassification
 

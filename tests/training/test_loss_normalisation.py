@@ -6,8 +6,8 @@ import pytest
 import torch
 from conftest import TINY_BERT, topic_rows, write_jsonl
 
-from nlpbench.config.document import dump
 from nlpbench.config.load import loads
+from nlpbench.config.yaml12 import dump
 from nlpbench.runs.finetune import finetune
 from nlpbench.training import fit as fitting
 
