@@ -14,6 +14,8 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Tiny models gain nothing from a second thread, and lose much where tests share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TOPICS = {
     "fruit": "apple pear plum cherry grape melon lemon orange peach mango".split(),

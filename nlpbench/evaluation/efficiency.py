@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlpbench.evaluation.allocator import give_back_freed_memory
 from nlpbench.evaluation.device import autocast, default_device, describe
 from nlpbench.evaluation.predict import Collate, Outputs
 
@@ -76,6 +77,7 @@ class PeakMemory:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
+            give_back_freed_memory()
             self.resettable = _reset_high_water_mark()
         return self
 

@@ -35,7 +35,7 @@ def told_clearly(source: ModelSource, what: str) -> Iterator[None]:
         unreached = (
             hub_errors.LocalEntryNotFoundError,
             hub_errors.OfflineModeIsEnabled,
-            hub_errors.HTTPError,
+            hub_errors.HfHubHTTPError,
         )
         if any(isinstance(cause, unreached) for cause in causes):
             why = "HF_HUB_OFFLINE is set" if HF_HUB_OFFLINE else "the hub cannot be reached"

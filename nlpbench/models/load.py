@@ -89,7 +89,7 @@ def _pretrained(source: sources.ModelSource, auto_class: str, head: dict[str, An
     import torch
     import transformers
     from transformers import AutoConfig
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     sources.check_weights(source)
     revision = source.revision or "main"
@@ -131,9 +131,9 @@ def _bare(
     try:
         known = AutoConfig.for_model(model_type)
     except ValueError as error:
-        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+        from transformers import CONFIG_MAPPING
 
-        advice = suggest(model_type, CONFIG_MAPPING_NAMES)
+        advice = suggest(model_type, CONFIG_MAPPING)
         advice = advice if advice.startswith("did") else ""
         raise UserError(
             f"model.config: unknown model_type (got {model_type})  {advice}".rstrip()
@@ -206,7 +206,8 @@ def _check_backbone(model: PreTrainedModel, fresh: list[str], name: str) -> None
 
 
 def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    rows = model.get_input_embeddings().weight.shape[0]
+    weight: Any = model.get_input_embeddings().weight
+    rows = weight.shape[0]
     if len(tokenizer) > rows:
         raise UserError(
             f"the tokenizer has {len(tokenizer)} entries and the model embeddings for {rows}; "

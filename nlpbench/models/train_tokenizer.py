@@ -25,21 +25,22 @@ def train(
     pieces are always learnt by it (Sennrich et al. 2016, "Neural Machine Translation of Rare Words
     with Subword Units") and handed to the kind of model that the blank one has.
     """
-    backend: Tokenizer = blank.backend_tokenizer  # type: ignore[attr-defined]
+    backend: Tokenizer = blank.backend_tokenizer
     model = json.loads(backend.to_str())["model"]
     if model["type"] == "BPE":
-        return blank.train_new_from_iterator(texts, vocab_size=vocab_size)  # type: ignore[attr-defined, no-any-return]
+        like: PreTrainedTokenizerBase = blank.train_new_from_iterator(texts, vocab_size=vocab_size)
+        return like
     words = _words(backend, texts)
     special = _pieces(backend)
     count = vocab_size - len(special)
     if model["type"] == "WordPiece":
         pieces = _wordpieces(words, count, model["continuing_subword_prefix"])
         entries = [*special, *(piece for piece in pieces if piece not in special)]
-        return type(blank)(vocab={entry: number for number, entry in enumerate(entries)})  # type: ignore[call-arg]
+        return type(blank)(vocab={entry: number for number, entry in enumerate(entries)})
     if model["type"] == "Unigram":
         scored = [(token, 0.0) for token in special]
         scored += [one for one in _scored_pieces(words, count) if one[0] not in special]
-        return type(blank)(vocab=scored)  # type: ignore[call-arg]
+        return type(blank)(vocab=scored)
     raise ValueError(f"{model['type']} tokenizers cannot be trained")
 
 

@@ -149,7 +149,9 @@ class TextClassification(Task):
         }
 
     def labels_of(self, model: PreTrainedModel) -> list[str]:
-        known, count = model.config.problem_type, model.config.num_labels
+        known: str | None = model.config.problem_type
+        names: dict[Any, Any] = model.config.id2label or {}
+        count = len(names)
         if known is not None and known != self.problem_type:
             raise UserError(
                 f"the model was trained for {known}, and task.problem_type is {self.problem_type}"
@@ -163,7 +165,6 @@ class TextClassification(Task):
                 "the model has one output, and classes need two or more; for a number write "
                 f"problem_type: {REGRESSION}"
             )
-        names = model.config.id2label
         return [str(names[number]) for number in range(len(names))]
 
     def encode(
@@ -294,7 +295,7 @@ def _tokenize(
 
 
 def _strings(rows: Dataset, column: str, locate: Locate) -> list[str]:
-    values = rows[column][:]
+    values: list[Any] = rows[column][:]
     for index, value in enumerate(values):
         if not isinstance(value, str):
             what = "is empty (null)" if value is None else f"holds no text (got {show(value)})"

@@ -47,7 +47,7 @@ class History(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        entry = {"step": state.global_step, "epoch": round(state.epoch or 0, 4)}
+        entry: dict[str, Any] = {"step": state.global_step, "epoch": round(state.epoch or 0, 4)}
         entry |= {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in (logs or {}).items()
@@ -134,7 +134,7 @@ class ShowProgress(TrainerCallback):
             self.progress.__exit__(None, None, None)
 
 
-class EarlyStopping(TrainerCallback, ExportableState):  # type: ignore[misc]
+class EarlyStopping(TrainerCallback, ExportableState):
     """Stops after `patience` evaluations without a gain of more than `threshold` over the best.
 
     The best is the one since which patience is counted, not the highest score seen: many small

@@ -158,6 +158,13 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
     }
 
 
+def check_arguments(
+    config: RunConfig, schedule: Schedule, precision: Precision, watched: Watched | None
+) -> None:
+    """Raises UserError for training arguments that transformers refuses; writes nothing."""
+    _arguments(config, schedule, precision, watched, Path("checkpoints"))
+
+
 def forget_checkpoints(directory: Path) -> None:
     """Frees the disk once the record is written."""
     shutil.rmtree(directory / "checkpoints", ignore_errors=True)

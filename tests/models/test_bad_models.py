@@ -330,8 +330,7 @@ def test_a_bare_configuration_without_such_a_head(refuse):
 def test_no_tokenizer_can_be_trained(refuse):
     model = {"config": {"model_type": "vit"}, "tokenizer": {"train": {"vocab_size": 300}}}
     assert refuse(model) == (
-        "no tokenizer can be trained for model_type vit; name one with "
-        "model.tokenizer.name_or_path"
+        "no tokenizer can be trained for model_type vit; name one with model.tokenizer.name_or_path"
     )
 
 

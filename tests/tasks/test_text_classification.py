@@ -113,7 +113,10 @@ def test_a_model_with_generic_labels_takes_ids():
     ("problem_type", "labels"),
     [
         ("single_label_classification", torch.tensor([2, 0, 1, 1])),
-        ("multi_label_classification", torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])),
+        (
+            "multi_label_classification",
+            torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]]),
+        ),
         ("regression", torch.tensor([0.5, -1.0, 3.0, 2.0])),
     ],
 )

@@ -122,7 +122,9 @@ def test_a_step_is_the_gradient_of_the_mean_loss(train, task):
     rate = RATE / 1000 if task == "regression" else RATE
     expected = torch.cat(
         [
-            torch.zeros_like(v).flatten() if p is None or p.grad is None else -rate * p.grad.flatten()
+            torch.zeros_like(v).flatten()
+            if p is None or p.grad is None
+            else -rate * p.grad.flatten()
             for k, v in kept["before"].items()
             for p in [dict(model.named_parameters()).get(k)]
         ]
@@ -131,5 +133,8 @@ def test_a_step_is_the_gradient_of_the_mean_loss(train, task):
 
 
 def test_label_smoothing_reaches_the_loss(train):
-    plain, smooth = train("bert", "single", 32), train("bert", "single", 16, label_smoothing_factor=0.3)
+    plain, smooth = (
+        train("bert", "single", 32),
+        train("bert", "single", 16, label_smoothing_factor=0.3),
+    )
     assert (update(plain) - update(smooth)).norm() / update(plain).norm() > 1e-2

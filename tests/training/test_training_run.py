@@ -202,7 +202,7 @@ def test_arguments_reach_transformers():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"optim": "nonesuch"}, "training: transformers does not accept this: 'nonesuch' is not"),
+        ({"optim": "nonesuch"}, "training: transformers does not accept this: nonesuch is not"),
         ({"optim": "adamw_bnb_8bit"}, "training: You need to install `bitsandbytes`"),
     ],
 )
@@ -272,7 +272,7 @@ def test_the_seed_decides_everything(run):
 
 
 def test_history(run):
-    directory, record = run(logging_steps=4)
+    directory, _ = run(logging_steps=4)
     lines = history(directory)
     steps = [line["step"] for line in lines if "loss" in line]
     assert steps == [4, 6, 8, 12]
@@ -334,7 +334,12 @@ def broken_off(run, monkeypatch):
         {"num_train_epochs": 3},
         {"num_train_epochs": 3, "load_best_model_at_end": False},
         {"max_steps": 8, "eval_strategy": "steps", "eval_steps": 3},
-        {"max_steps": 8, "eval_strategy": "steps", "eval_steps": 3, "load_best_model_at_end": False},
+        {
+            "max_steps": 8,
+            "eval_strategy": "steps",
+            "eval_steps": 3,
+            "load_best_model_at_end": False,
+        },
         {"num_train_epochs": 0.5},
         {"num_train_epochs": 9, "early_stopping_patience": 1, "early_stopping_threshold": 0.3},
         {"num_train_epochs": 2, "eval_strategy": "no"},

@@ -1,0 +1,1 @@
+"""The story of one run, top to bottom; what Python users call."""

@@ -1,0 +1,156 @@
+"""The data of a run as its task sees it: texts, labels, references and the audit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from nlpbench.config.errors import UserError
+from nlpbench.config.run_config import RunConfig
+from nlpbench.data.audit import Audit, audit
+from nlpbench.data.load import LoadedData, Split, load
+from nlpbench.results.record import SplitRecord
+from nlpbench.tasks import Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from numpy.typing import NDArray
+
+logger = logging.getLogger("nlpbench")
+SKEWED = 3.0  # times as many rows in the largest class as in the smallest
+SAME_TRAIN = ("source", "train", "subset", "revision")  # keys that say which rows train holds
+SAME_DRAW = ("validation", "test", "validation_share", "test_share", "split_seed")
+MISLEADING_WHEN_SKEWED = {"accuracy"}
+
+
+@dataclass(frozen=True)
+class Material:
+    """Rows of every split read, with what the task makes of them."""
+
+    data: LoadedData
+    labels: list[str]
+    texts: dict[str, list[str]]
+    references: dict[str, NDArray[Any]]
+    audit: Audit
+
+    def records(self, features: dict[str, Dataset], max_length: int) -> dict[str, SplitRecord]:
+        """What the record says of each split."""
+        return {
+            name: SplitRecord(
+                rows=len(split.rows),
+                fingerprint=split.fingerprint,
+                truncated_share=truncated_share(features[name], max_length)
+                if name in features
+                else None,
+            )
+            for name, split in self.data.splits.items()
+        }
+
+
+def read(config: RunConfig, needed: Sequence[str], labels: Sequence[str] | None = None) -> Material:
+    """Loads, labels and audits the splits.
+
+    Args:
+        labels: the class names of a fine-tuned model; found in the training rows unless told.
+
+    Raises:
+        UserError: whatever is wrong with the data, with its row.
+    """
+    task = cast(Task, config.task)
+    data = load(config.data, needed, task.columns, task.stratify_by)
+    for note in data.notes:
+        logger.info("%s", note)
+    if labels is None:
+        train = data.splits["train"]
+        labels = task.find_labels(train.rows, train.locate)
+    texts = {name: task.texts(split.rows, split.locate) for name, split in data.splits.items()}
+    references = {
+        name: task.references(split.rows, labels, split.locate)
+        for name, split in data.splits.items()
+    }
+    report = audit(
+        texts,
+        _printable(task, references, labels),
+        config.data.max_leakage,
+        locate=lambda name, index: data.splits[name].locate(index),
+    )
+    for warning in report.warnings:
+        logger.warning("%s", warning)
+    return Material(data, list(labels), texts, references, report)
+
+
+def refuse_training_rows(config: RunConfig, data: LoadedData, name_or_path: str) -> None:
+    """Raises UserError where rows drawn from train are to be scored that the model was trained on."""
+    from nlpbench.config.load import load as load_config
+    from nlpbench.models.source import run_of
+
+    split, run = config.evaluation.split, run_of(name_or_path)
+    if split not in data.drawn or run is None:
+        return
+    trained = load_config(run)
+    if any(getattr(config.data, key) != getattr(trained.data, key) for key in SAME_TRAIN):
+        return
+    task, trained_task = cast(Task, config.task), cast(Task, trained.task)
+    alike = all(getattr(config.data, key) == getattr(trained.data, key) for key in SAME_DRAW)
+    if (
+        split not in trained.needed_splits
+        or not alike
+        or task.stratify_by != (trained_task.stratify_by)
+    ):
+        raise UserError(
+            f"the data has no {split} split, and rows drawn from train are rows that {run} was "
+            "trained on; score another split, or other data"
+        )
+
+
+def skew_warning(config: RunConfig, material: Material, watched: str | None) -> str | None:
+    """A sentence where accuracy chooses the best checkpoint on classes of unlike size."""
+    import numpy as np
+
+    task = cast(Task, config.task)
+    if watched not in MISLEADING_WHEN_SKEWED or task.answer != "labels":
+        return None
+    counts = np.bincount(material.references["train"], minlength=len(material.labels))
+    if counts.max() < SKEWED * max(1, counts.min()):
+        return None
+    return (
+        f"accuracy chooses the best checkpoint, and the classes are skewed ({counts.max()} to "
+        f"{counts.min()} rows): set training.metric_for_best_model to f1 or balanced_accuracy"
+    )
+
+
+def encode(config: RunConfig, material: Material, tokenizer: Any) -> dict[str, Dataset]:
+    """The features of every split, with labels."""
+    task = cast(Task, config.task)
+    return {
+        name: task.encode(split.rows, material.references[name], tokenizer)
+        for name, split in material.data.splits.items()
+    }
+
+
+def truncated_share(features: Dataset, max_length: int) -> float:
+    """The share of rows that are cut off at `max_length` tokens."""
+    import numpy as np
+
+    return float(np.mean(np.array(features["whole_length"][:]) > max_length))
+
+
+def prediction_rows(split: Split, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of predictions.jsonl, in dataset order, with their ids."""
+    return [{"id": split.id(index), **row} for index, row in enumerate(rows)]
+
+
+def _printable(
+    task: Task, references: dict[str, NDArray[Any]], labels: Sequence[str]
+) -> dict[str, list[str]] | None:
+    if task.answer != "labels":
+        return None
+    name = partial(_name, labels)
+    return {split: [name(number) for number in found] for split, found in references.items()}
+
+
+def _name(labels: Sequence[str], number: int) -> str:
+    return labels[number]

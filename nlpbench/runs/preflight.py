@@ -1,0 +1,171 @@
+"""Everything that a run would stumble over, told before it: data, model, metrics, time and room."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from nlpbench import models
+from nlpbench.config.errors import UserError
+from nlpbench.config.run_config import RunConfig
+from nlpbench.evaluation import efficiency
+from nlpbench.evaluation.device import autocast, default_device
+from nlpbench.evaluation.metrics import Metric
+from nlpbench.evaluation.score import try_out
+from nlpbench.results import run_directory
+from nlpbench.runs import material as materials
+from nlpbench.runs.finetune import megabytes_needed, tell, watch
+from nlpbench.runs.material import Material
+from nlpbench.runs.quiet import quiet_libraries
+from nlpbench.tasks import Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+BATCHES = 2
+
+
+def preflight(config: RunConfig, directory: Path, resume: bool) -> str:
+    """What `finetune --dry-run` reports: all of `check_model`, and whether the directory is free."""
+    run_directory.check_free(directory, config.resolved(), resume)
+    return check_model(config, directory) + f"\noutput: {directory}"
+
+
+def preflight_evaluation(config: RunConfig, names: Sequence[str]) -> str:
+    """What `evaluate --dry-run` reports: that every model loads, knows the labels and the metrics."""
+    quiet_libraries()
+    task = cast(Task, config.task)
+    if not names and config.model.name_or_path is None:
+        raise UserError("model.config describes an untrained model; name one with --model")
+    lines = []
+    for name in names or [cast(str, config.model.name_or_path)]:
+        tokenizer = models.load_tokenizer(name)
+        loaded = models.load_finetuned(name, None, task.auto_class, tokenizer, config.max_length)
+        labels = task.labels_of(loaded.model)
+        material = materials.read(config, [config.evaluation.split], labels)
+        materials.refuse_training_rows(config, material.data, name)
+        try_out(cast(list[Metric], config.metrics), task.answer, labels)
+        rows = len(material.texts[config.evaluation.split])
+        lines.append(f"{name}: {type(loaded.model).__name__}, {rows} rows to score")
+    return "\n".join(lines)
+
+
+def check_data(config: RunConfig) -> str:
+    """Loads and audits the data of a fine-tuning run."""
+    quiet_libraries()
+    return _data_report(materials.read(config, config.needed_splits))
+
+
+def check_model(config: RunConfig, directory: Path = Path()) -> str:
+    """Loads everything, trains on two batches and forgets it, and says what a run would take."""
+    from transformers import set_seed
+
+    from nlpbench.training.fit import check_arguments
+    from nlpbench.training.precision import choose
+    from nlpbench.training.schedule import plan
+
+    quiet_libraries()
+    task = cast(Task, config.task)
+    material = materials.read(config, config.needed_splits)
+    set_seed(config.seed)
+    tokenizer = models.tokenizer(config.model, material.texts["train"])
+    loaded = models.load(
+        config.model, task.auto_class, task.head(material.labels), tokenizer, config.max_length
+    )
+    watched = watch(config, material.labels)
+    tell(config, material, loaded, watched)
+    features = materials.encode(config, material, tokenizer)
+    schedule = plan(config.training, len(features["train"]))
+    precision = choose(config.training.precision, loaded.model.config.model_type, default_device())
+    check_arguments(config, schedule, precision, watched)
+    with efficiency.PeakMemory() as memory:
+        seconds, padded = _two_batches(
+            config, loaded.model, features["train"], tokenizer, precision.name,
+            schedule.micro_batch_size,
+        )  # fmt: skip
+    room = megabytes_needed(loaded)
+    run_directory.check_space(directory, room)
+    shares = {
+        name: materials.truncated_share(found, config.max_length)
+        for name, found in features.items()
+    }
+    count = efficiency.parameters(loaded.model)["parameters"]
+    lines = [
+        _data_report(material),
+        "",
+        f"model: {type(loaded.model).__name__}, {count / 1e6:.1f} M parameters",
+        f"new weights: {', '.join(loaded.fresh) or 'none'}",
+        f"precision: {precision.name} ({precision.reason})",
+        f"steps: {schedule.steps} ({schedule.steps_per_epoch} an epoch), warm-up: "
+        f"{schedule.warmup_steps}, batch: {schedule.accumulation} x {schedule.micro_batch_size} rows",
+        f"best checkpoint by: {watched.key if watched else 'none, the last is kept'}",
+        f"padded share of {BATCHES} batches: {padded:.1%}",
+        "truncated share at "
+        f"{config.max_length} tokens: {', '.join(f'{k} {v:.1%}' for k, v in shares.items())}",
+        f"disk: up to {room:.0f} MB",
+        f"memory: about {_memory(memory, count):.0f} MB on {efficiency.hardware()['device']}",
+        f"time: about {_clock(seconds * schedule.accumulation * schedule.steps)} of training",
+    ]
+    return "\n".join(lines)
+
+
+def _two_batches(
+    config: RunConfig,
+    model: PreTrainedModel,
+    train: Dataset,
+    tokenizer: Any,
+    precision: str,
+    micro_batch_size: int,
+) -> tuple[float, float]:
+    """Seconds of forward and backward a batch, and the padded share; the longest rows go first."""
+    import numpy as np
+
+    task = cast(Task, config.task)
+    device = default_device()
+    model.to(device).train()  # type: ignore[arg-type]
+    collate = task.collate(tokenizer)
+    order = np.argsort(-np.array(train["length"][:]), kind="stable")
+    middle = (len(order) - micro_batch_size) // 2
+    starts = [0, max(0, middle)]
+    real = computed = 0
+    seconds = 0.0
+    for start in starts[:BATCHES]:
+        index = sorted(order[start : start + micro_batch_size].tolist())
+        batch = dict(collate(train.select(index).to_list()))
+        labels = batch.pop("labels").to(device)
+        began = time.perf_counter()
+        with autocast(device, precision):
+            logits = model(**{key: value.to(device) for key, value in batch.items()}).logits
+        loss = task.loss(logits, labels) / labels.numel()
+        loss.backward()  # type: ignore[no-untyped-call]
+        seconds = time.perf_counter() - began  # of the second one, of middling length
+        real += int(batch["attention_mask"].sum())
+        computed += batch["attention_mask"].numel()
+    if not np.isfinite(loss.item()):
+        raise UserError(f"the loss of the first batches is {loss.item()} in {precision}")
+    model.zero_grad()
+    return seconds, 1 - real / computed
+
+
+def _memory(measured: efficiency.PeakMemory, parameters: int) -> float:
+    """The peak of two batches, and AdamW's two moments, which these batches did not need."""
+    return (measured.megabytes or 0.0) + 2 * 4 * parameters / 1e6
+
+
+def _data_report(material: Material) -> str:
+    header, *rows = material.audit.lines()
+    widths = [max(len(str(row[i])) for row in (header, *rows)) for i in range(len(header))]
+    lines = [
+        "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (header, *rows)
+    ]
+    labels = f"labels: {', '.join(material.labels)}" if material.labels else "labels: numbers"
+    return "\n".join([*material.data.notes, labels, *lines])
+
+
+def _clock(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min"

@@ -1,0 +1,100 @@
+"""The second half of every run: a saved model, loaded, predicts a split and is scored and measured."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, cast
+
+from nlpbench import models
+from nlpbench.config.run_config import RunConfig
+from nlpbench.evaluation import efficiency
+from nlpbench.evaluation.metrics import Metric
+from nlpbench.evaluation.predict import predict
+from nlpbench.evaluation.score import score, try_out
+from nlpbench.results.record import Score, SplitRecord
+from nlpbench.runs import material as materials
+from nlpbench.runs.material import Material
+from nlpbench.tasks import Task
+
+logger = logging.getLogger("nlpbench")
+
+
+@dataclass(frozen=True)
+class ScoredModel:
+    """What `evaluate` finds out about one model."""
+
+    material: Material
+    model: dict[str, Any]
+    scores: dict[str, Score]
+    efficiency: dict[str, Any]
+    predictions: list[dict[str, Any]]
+    split: SplitRecord
+    seconds: float
+
+
+def score_model(
+    config: RunConfig, name_or_path: str, revision: str | None, material: Material | None = None
+) -> ScoredModel:
+    """Loads a fine-tuned model and scores it on `evaluation.split`.
+
+    Args:
+        material: rows already read, with the labels of this model.
+
+    Raises:
+        UserError: a model or data that cannot be used, with the reason.
+    """
+    task, section = cast(Task, config.task), config.evaluation
+    metrics = cast(list[Metric], config.metrics)
+    tokenizer = models.load_tokenizer(name_or_path, revision)
+    loaded = models.load_finetuned(
+        name_or_path, revision, task.auto_class, tokenizer, config.max_length
+    )
+    labels = task.labels_of(loaded.model)
+    if material is None:
+        material = materials.read(config, [section.split], labels)
+        materials.refuse_training_rows(config, material.data, name_or_path)
+    try_out(metrics, task.answer, labels)
+    split, references = material.data.splits[section.split], material.references[section.split]
+    features = task.encode(split.rows, None, tokenizer)
+    collate = task.collate(tokenizer)
+    with efficiency.PeakMemory() as memory:
+        outputs = predict(
+            loaded.model,
+            features,
+            collate,
+            batch_size=section.batch_size,
+            precision=section.precision,
+        )
+    predictions = task.decode(outputs.logits)
+    scores = score(metrics, predictions, references, labels, section, task.answer)
+    costs: dict[str, Any] = efficiency.parameters(loaded.model)
+    directory = loaded.directory
+    if directory is not None:
+        costs["size_mb"] = models.size_mb(directory)
+    if section.efficiency:
+        costs |= efficiency.latency(loaded.model, features, collate, section.precision)
+        costs |= efficiency.throughput(outputs)
+        costs["peak_memory_mb"] = memory.megabytes
+        costs["padded_share"] = outputs.padded_share
+        costs |= {"batch_size": section.batch_size, "precision": section.precision}
+        costs |= efficiency.hardware()
+    return ScoredModel(
+        material=material,
+        model={
+            "name": name_or_path,
+            "revision": revision,
+            "commit": loaded.commit,
+            "architecture": type(loaded.model).__name__,
+            "weights": models.weights_hash(directory) if directory is not None else None,
+        },
+        scores=scores,
+        efficiency=costs,
+        predictions=materials.prediction_rows(split, task.rows_of(predictions, references, labels)),
+        split=SplitRecord(
+            rows=len(split.rows),
+            fingerprint=split.fingerprint,
+            truncated_share=materials.truncated_share(features, config.max_length),
+        ),
+        seconds=outputs.seconds,
+    )
