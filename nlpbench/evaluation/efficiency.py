@@ -69,12 +69,14 @@ class PeakMemory:
     """The most memory in use inside a `with` block: of the GPU, or of this process on the CPU."""
 
     megabytes: float | None = None
+    of: str = "process"
 
     def __enter__(self) -> PeakMemory:
         import torch
 
         self.device = default_device()
         if self.device.type == "cuda":
+            self.of = "device"
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
             give_back_freed_memory()

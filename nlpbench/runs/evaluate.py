@@ -14,7 +14,7 @@ from nlpbench.models import source as sources
 from nlpbench.results import environment, files, run_directory
 from nlpbench.results.record import RECORD, Record
 from nlpbench.runs.finetune import PREDICTIONS, interval
-from nlpbench.runs.quiet import quiet_libraries
+from nlpbench.runs.libraries import settle_libraries
 from nlpbench.runs.scored_model import score_model
 
 
@@ -29,7 +29,7 @@ def evaluate(config: RunConfig, output_dir: str | Path, models: Sequence[str] = 
     Raises:
         UserError: a model or data that cannot be used, or the directory is taken.
     """
-    quiet_libraries()
+    settle_libraries()
     names = list(models)
     revision = None
     if not names:

@@ -20,7 +20,7 @@ from nlpbench.results import environment, files, run_directory
 from nlpbench.results.record import RECORD, Record
 from nlpbench.runs import material as materials
 from nlpbench.runs.material import Material
-from nlpbench.runs.quiet import quiet_libraries
+from nlpbench.runs.libraries import settle_libraries
 from nlpbench.runs.scored_model import score_model
 from nlpbench.tasks import Task
 
@@ -46,7 +46,7 @@ def finetune(config: RunConfig, output_dir: str | Path, resume: bool = False) ->
         UserError: the config, the data or the model cannot be used, or the directory is taken.
         RunError: the training diverged.
     """
-    quiet_libraries()
+    settle_libraries()
     directory = Path(output_dir)
     if not config.seeds:
         return [_finetune(config, directory, resume)]

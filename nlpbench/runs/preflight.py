@@ -18,7 +18,7 @@ from nlpbench.results import run_directory
 from nlpbench.runs import material as materials
 from nlpbench.runs.finetune import megabytes_needed, tell, watch
 from nlpbench.runs.material import Material
-from nlpbench.runs.quiet import quiet_libraries
+from nlpbench.runs.libraries import settle_libraries
 from nlpbench.tasks import Task
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def preflight(config: RunConfig, directory: Path, resume: bool) -> str:
 
 def preflight_evaluation(config: RunConfig, names: Sequence[str]) -> str:
     """What `evaluate --dry-run` reports: that every model loads, knows the labels and the metrics."""
-    quiet_libraries()
+    settle_libraries()
     task = cast(Task, config.task)
     if not names and config.model.name_or_path is None:
         raise UserError("model.config describes an untrained model; name one with --model")
@@ -55,7 +55,7 @@ def preflight_evaluation(config: RunConfig, names: Sequence[str]) -> str:
 
 def check_data(config: RunConfig) -> str:
     """Loads and audits the data of a fine-tuning run."""
-    quiet_libraries()
+    settle_libraries()
     return _data_report(materials.read(config, config.needed_splits))
 
 
@@ -67,7 +67,7 @@ def check_model(config: RunConfig, directory: Path = Path()) -> str:
     from nlpbench.training.precision import choose
     from nlpbench.training.schedule import plan
 
-    quiet_libraries()
+    settle_libraries()
     task = cast(Task, config.task)
     material = materials.read(config, config.needed_splits)
     set_seed(config.seed)

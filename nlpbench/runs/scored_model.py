@@ -75,7 +75,7 @@ def score_model(
     if section.efficiency:
         costs |= efficiency.latency(loaded.model, features, collate, section.precision)
         costs |= efficiency.throughput(outputs)
-        costs["peak_memory_mb"] = memory.megabytes
+        costs |= {"peak_memory_mb": memory.megabytes, "peak_memory_of": memory.of}
         costs["padded_share"] = outputs.padded_share
         costs |= {"batch_size": section.batch_size, "precision": section.precision}
         costs |= efficiency.hardware()

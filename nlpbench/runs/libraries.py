@@ -1,4 +1,4 @@
-"""Keeps the libraries quiet: no bars, no walls of warnings; errors still come through."""
+"""Settles the libraries before a run: quiet, no telemetry, memory kept; errors still come through."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import warnings
 from nlpbench.evaluation.allocator import keep_freed_memory
 
 
-def quiet_libraries() -> None:
+def settle_libraries() -> None:
     """Called once before a run; imports transformers and datasets."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
