@@ -19,8 +19,8 @@ from nlpbench.evaluation.score import try_out
 from nlpbench.results import environment, files, run_directory
 from nlpbench.results.record import RECORD, Record
 from nlpbench.runs import material as materials
-from nlpbench.runs.material import Material
 from nlpbench.runs.libraries import settle_libraries
+from nlpbench.runs.material import Material
 from nlpbench.runs.scored_model import score_model
 from nlpbench.tasks import Task
 

@@ -17,8 +17,8 @@ from nlpbench.evaluation.score import try_out
 from nlpbench.results import run_directory
 from nlpbench.runs import material as materials
 from nlpbench.runs.finetune import megabytes_needed, tell, watch
-from nlpbench.runs.material import Material
 from nlpbench.runs.libraries import settle_libraries
+from nlpbench.runs.material import Material
 from nlpbench.tasks import Task
 
 if TYPE_CHECKING:
