@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,10 +30,9 @@ def evaluate(
     """Score fine-tuned models; a run directory as CONFIG scores the model of that run."""
     options.set_loudness(quiet, verbose)
     loaded = options.load(config, overrides, limit)
-    models = model or ([str(config)] if config.is_dir() else [])
-    given = output_dir
+    models = model or own_models(config)
     place = options.output_dir(
-        given, loaded.model_copy(update={"output_dir": None}), config, suffix="-evaluate"
+        output_dir, loaded.model_copy(update={"output_dir": None}), config, suffix="-evaluate"
     )
     if dry_run:
         from nlpbench.runs.preflight import preflight_evaluation
@@ -47,3 +47,11 @@ def evaluate(
     names = [record.model["name"] for record in records]
     show_table(list(zip(names, records, strict=True)))
     typer.echo(f"wrote {place}", err=True)
+
+
+def own_models(config: Path) -> list[str]:
+    """The runs in a run directory: itself, or one for each of its seeds; none in a file."""
+    if not config.is_dir():
+        return []
+    seeds = sorted(path for path in config.glob("seed-*") if (path / "model").is_dir())
+    return [str(path) for path in seeds or [config]]

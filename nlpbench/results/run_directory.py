@@ -17,6 +17,8 @@ from nlpbench.results.record import RECORD
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+HISTORY = "history.jsonl"
+PREDICTIONS = "predictions.jsonl"
 State = Literal["empty", "other files", "another config", "unfinished", "finished"]
 
 

@@ -13,9 +13,8 @@ from nlpbench.config.run_config import RunConfig
 from nlpbench.models import source as sources
 from nlpbench.results import environment, files, run_directory
 from nlpbench.results.record import RECORD, Record
-from nlpbench.runs.finetune import PREDICTIONS, interval
 from nlpbench.runs.libraries import settle_libraries
-from nlpbench.runs.scored_model import score_model
+from nlpbench.runs.scored_model import interval, score_model
 
 
 def evaluate(config: RunConfig, output_dir: str | Path, models: Sequence[str] = ()) -> list[Record]:
@@ -62,7 +61,7 @@ def _evaluate(config: RunConfig, name: str, revision: str | None, directory: Pat
     resolved = _resolved(config, name, revision)
     scored = score_model(config, name, revision)
     run_directory.open_run(directory, resolved)
-    files.write_jsonl(directory / PREDICTIONS, scored.predictions)
+    files.write_jsonl(directory / run_directory.PREDICTIONS, scored.predictions)
     record = Record(
         command="evaluate",
         name=directory.name,

@@ -98,7 +98,7 @@ def refuse_training_rows(config: RunConfig, data: LoadedData, name_or_path: str)
     if (
         split not in trained.needed_splits
         or not alike
-        or task.stratify_by != (trained_task.stratify_by)
+        or task.stratify_by != trained_task.stratify_by
     ):
         raise UserError(
             f"the data has no {split} split, and rows drawn from train are rows that {run} was "

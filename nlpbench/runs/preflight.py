@@ -16,9 +16,9 @@ from nlpbench.evaluation.metrics import Metric
 from nlpbench.evaluation.score import try_out
 from nlpbench.results import run_directory
 from nlpbench.runs import material as materials
-from nlpbench.runs.finetune import megabytes_needed, tell, watch
 from nlpbench.runs.libraries import settle_libraries
 from nlpbench.runs.material import Material
+from nlpbench.runs.preparation import prepare
 from nlpbench.tasks import Task
 
 if TYPE_CHECKING:
@@ -61,40 +61,29 @@ def check_data(config: RunConfig) -> str:
 
 def check_model(config: RunConfig, directory: Path = Path()) -> str:
     """Loads everything, trains on two batches and forgets it, and says what a run would take."""
-    from transformers import set_seed
-
     from nlpbench.training.fit import check_arguments
     from nlpbench.training.precision import choose
     from nlpbench.training.schedule import plan
 
     settle_libraries()
-    task = cast(Task, config.task)
-    material = materials.read(config, config.needed_splits)
-    set_seed(config.seed)
-    tokenizer = models.tokenizer(config.model, material.texts["train"])
-    loaded = models.load(
-        config.model, task.auto_class, task.head(material.labels), tokenizer, config.max_length
-    )
-    watched = watch(config, material.labels)
-    tell(config, material, loaded, watched)
-    features = materials.encode(config, material, tokenizer)
+    prepared = prepare(config)
+    loaded, watched, features = prepared.loaded, prepared.watched, prepared.features
     schedule = plan(config.training, len(features["train"]))
     precision = choose(config.training.precision, loaded.model.config.model_type, default_device())
     check_arguments(config, schedule, precision, watched)
     with efficiency.PeakMemory() as memory:
         seconds, padded = _two_batches(
-            config, loaded.model, features["train"], tokenizer, precision.name,
+            config, loaded.model, features["train"], prepared.tokenizer, precision.name,
             schedule.micro_batch_size,
         )  # fmt: skip
-    room = megabytes_needed(loaded)
-    run_directory.check_space(directory, room)
+    run_directory.check_space(directory, prepared.megabytes_needed)
     shares = {
         name: materials.truncated_share(found, config.max_length)
         for name, found in features.items()
     }
     count = efficiency.parameters(loaded.model)["parameters"]
     lines = [
-        _data_report(material),
+        _data_report(prepared.material),
         "",
         f"model: {type(loaded.model).__name__}, {count / 1e6:.1f} M parameters",
         f"new weights: {', '.join(loaded.fresh) or 'none'}",
@@ -105,7 +94,7 @@ def check_model(config: RunConfig, directory: Path = Path()) -> str:
         f"padded share of {BATCHES} batches: {padded:.1%}",
         "truncated share at "
         f"{config.max_length} tokens: {', '.join(f'{k} {v:.1%}' for k, v in shares.items())}",
-        f"disk: up to {room:.0f} MB",
+        f"disk: up to {prepared.megabytes_needed:.0f} MB",
         f"memory: about {_memory(memory, count):.0f} MB on {efficiency.hardware()['device']}",
         f"time: about {_clock(seconds * schedule.accumulation * schedule.steps)} of training",
     ]

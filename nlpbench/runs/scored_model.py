@@ -98,3 +98,14 @@ def score_model(
         ),
         seconds=outputs.seconds,
     )
+
+
+def interval(config: RunConfig) -> dict[str, Any]:
+    """How the intervals of a record were made."""
+    section = config.evaluation
+    return {
+        "method": "percentile bootstrap over examples",
+        "confidence": section.confidence,
+        "resamples": section.resamples,
+        "seed": section.bootstrap_seed,
+    }

@@ -19,6 +19,7 @@ from nlpbench.evaluation.metrics import Metric
 from nlpbench.evaluation.predict import predict
 from nlpbench.evaluation.score import values
 from nlpbench.models import disk_errors
+from nlpbench.results import run_directory
 from nlpbench.results.files import told_clearly
 from nlpbench.tasks import Task
 from nlpbench.training.precision import Precision, choose
@@ -80,11 +81,11 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
     precision = choose(section.precision, model.config.model_type, default_device())
     schedule = plan(section, len(materials.train))
     watched = materials.watched
-    checkpoints = directory / "checkpoints"
+    checkpoints = directory / run_directory.CHECKPOINTS
     arguments = _arguments(config, schedule, precision, watched, checkpoints)
     show = ShowProgress(watched.key if watched else None)
     callbacks: list[Any] = [
-        History(directory / "history.jsonl"),
+        History(directory / run_directory.HISTORY),
         BestCheckpoint(checkpoints),
         show,
     ]
@@ -167,7 +168,7 @@ def check_arguments(
 
 def forget_checkpoints(directory: Path) -> None:
     """Frees the disk once the record is written."""
-    shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+    shutil.rmtree(directory / run_directory.CHECKPOINTS, ignore_errors=True)
 
 
 def _arguments(

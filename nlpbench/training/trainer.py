@@ -44,7 +44,7 @@ class BenchTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         # The base reads the lengths one by one from the data set at every epoch: 10 seconds for
         # 67,000 rows.
-        rows = self.train_dataset if train_dataset is None else train_dataset
+        rows: Any = self.train_dataset if train_dataset is None else train_dataset
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         return LengthGroupedSampler(

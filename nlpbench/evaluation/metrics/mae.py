@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from nlpbench.evaluation.metrics import Answer, Metric
+from nlpbench.evaluation.mean_error import MeanErrorMetric
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
 
-class Mae(Metric):
+class Mae(MeanErrorMetric):
     """The mean of the absolute differences from the references.
 
     Arithmetic: scikit-learn's user guide, section "Mean absolute error".
@@ -26,39 +22,14 @@ class Mae(Metric):
     ```
     """
 
-    answers: ClassVar[tuple[Answer, ...]] = ("values",)
-    higher_is_better: ClassVar[bool] = False
-
-    def compute(
-        self, predictions: Array, references: Array, labels: Sequence[str] = ()
-    ) -> dict[str, float]:
-        import numpy as np
+    @staticmethod
+    def score(references: Array, predictions: Array) -> float:
         from sklearn.metrics import mean_absolute_error
 
-        from nlpbench.evaluation.undefined import is_defined, quiet
+        return mean_absolute_error(references, predictions)  # type: ignore[no-any-return]
 
-        if not is_defined(predictions, references):
-            return {self.key: math.nan}
-        predictions, references = predictions.astype(np.float64), references.astype(np.float64)
-        with quiet():
-            return {self.key: float(mean_absolute_error(references, predictions))}
-
-    def resample(
-        self,
-        predictions: Array,
-        references: Array,
-        counts: NDArray[np.int64],
-        labels: Sequence[str] = (),
-    ) -> dict[str, NDArray[np.float64]]:
+    @staticmethod
+    def errors(differences: Array) -> Array:
         import numpy as np
 
-        from nlpbench.evaluation.resampling import weighted_mean
-        from nlpbench.evaluation.undefined import quiet
-
-        predictions, references = predictions.astype(np.float64), references.astype(np.float64)
-        with quiet():
-            errors = np.abs(predictions - references)
-        return {self.key: weighted_mean(counts, errors)}
-
-    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
-        return f"scikit-learn:{version('scikit-learn')}"
+        return np.abs(differences)
