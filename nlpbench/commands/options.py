@@ -58,13 +58,18 @@ def output_dir(
 ) -> Path:
     """The run directory: as told, or runs/NAME, with a number where that is taken."""
     from nlpbench.config.load import config_file
-    from nlpbench.results.run_directory import free_name
+    from nlpbench.results.run_directory import free_name, state_of
 
     if given is not None or config.output_dir is not None:
         return given or Path(str(config.output_dir))
     file = config_file(source)
     name = file.resolve().parent.name if source.is_dir() else file.stem
-    return free_name(Path("runs", name + suffix), config.resolved(), resume)
+    base = Path("runs", name + suffix)
+    if not resume and not suffix and state_of(base, config.resolved()) == "unfinished":
+        logging.getLogger("nlpbench").warning(
+            "%s holds an unfinished run of this config; --resume goes on with it", base
+        )
+    return free_name(base, config.resolved(), resume)
 
 
 class _LevelFormatter(logging.Formatter):
