@@ -215,7 +215,8 @@ def _notes(
             notes.append("costs were measured on different hardware; do not compare them")
         elif places:
             device, threads = places.pop()
-            notes.append(f"costs measured on {device}{threads and f', {threads} threads'}")
+            plural = "" if threads == "1" else "s"
+            notes.append(f"costs measured on {device}{threads and f', {threads} thread{plural}'}")
     fingerprints = {(record.split, record.data[record.split].fingerprint) for record in records}
     if scores and len(fingerprints) > 1:
         notes.append("rows were scored on different data; do not compare them")
