@@ -32,7 +32,7 @@ def write_jsonl(name, rows):
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     data = text.encode()
-    Path(name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    Path(name).write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
 
 
 def tickets(count, classes=4, start=0):
