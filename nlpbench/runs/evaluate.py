@@ -29,20 +29,30 @@ def evaluate(config: RunConfig, output_dir: str | Path, models: Sequence[str] = 
         UserError: a model or data that cannot be used, or the directory is taken.
     """
     settle_libraries()
-    names = list(models)
-    revision = None
-    if not names:
-        if config.model.name_or_path is None:
-            raise UserError("model.config describes an untrained model; name one with --model")
-        names, revision = [config.model.name_or_path], config.model.revision
+    chosen = models_to_score(config, models)
     directory = Path(output_dir)
+    names = [name for name, _ in chosen]
     places = [directory] if len(names) == 1 else _places(names, directory)
-    for name, place in zip(names, places, strict=True):
+    for (name, revision), place in zip(chosen, places, strict=True):
         _check_free(place, _resolved(config, name, revision))
         sources.check(name, revision)
     return [
-        _evaluate(config, name, revision, place) for name, place in zip(names, places, strict=True)
+        _evaluate(config, name, revision, place)
+        for (name, revision), place in zip(chosen, places, strict=True)
     ]
+
+
+def models_to_score(config: RunConfig, models: Sequence[str]) -> list[tuple[str, str | None]]:
+    """Names with their revisions: those given, or the config's own model.
+
+    Raises:
+        UserError: none is given, and the config's has no trained weights.
+    """
+    if models:
+        return [(name, None) for name in models]
+    if config.model.name_or_path is None:
+        raise UserError("model.config describes an untrained model; name one with --model")
+    return [(config.model.name_or_path, config.model.revision)]
 
 
 def _resolved(config: RunConfig, name: str, revision: str | None) -> dict[str, Any]:

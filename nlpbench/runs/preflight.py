@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nlpbench import models
 from nlpbench.config.errors import UserError
 from nlpbench.config.run_config import RunConfig
 from nlpbench.evaluation import efficiency
 from nlpbench.evaluation.device import autocast, default_device
-from nlpbench.evaluation.metrics import Metric
-from nlpbench.evaluation.score import try_out
 from nlpbench.results import run_directory
 from nlpbench.runs import material as materials
+from nlpbench.runs.evaluate import models_to_score
 from nlpbench.runs.libraries import settle_libraries
 from nlpbench.runs.material import Material
 from nlpbench.runs.preparation import prepare
+from nlpbench.runs.scored_model import open_model
 from nlpbench.tasks import Task
 
 if TYPE_CHECKING:
@@ -37,19 +36,11 @@ def preflight(config: RunConfig, directory: Path, resume: bool) -> str:
 def preflight_evaluation(config: RunConfig, names: Sequence[str]) -> str:
     """What `evaluate --dry-run` reports: that every model loads, knows the labels and the metrics."""
     settle_libraries()
-    task = cast(Task, config.task)
-    if not names and config.model.name_or_path is None:
-        raise UserError("model.config describes an untrained model; name one with --model")
     lines = []
-    for name in names or [cast(str, config.model.name_or_path)]:
-        tokenizer = models.load_tokenizer(name)
-        loaded = models.load_finetuned(name, None, task.auto_class, tokenizer, config.max_length)
-        labels = task.labels_of(loaded.model)
-        material = materials.read(config, [config.evaluation.split], labels)
-        materials.refuse_training_rows(config, material.data, name)
-        try_out(cast(list[Metric], config.metrics), task.answer, labels)
-        rows = len(material.texts[config.evaluation.split])
-        lines.append(f"{name}: {type(loaded.model).__name__}, {rows} rows to score")
+    for name, revision in models_to_score(config, names):
+        opened = open_model(config, name, revision)
+        rows = len(opened.material.texts[config.evaluation.split])
+        lines.append(f"{name}: {type(opened.loaded.model).__name__}, {rows} rows to score")
     return "\n".join(lines)
 
 

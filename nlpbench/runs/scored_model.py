@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from nlpbench import models
 from nlpbench.config.run_config import RunConfig
@@ -17,7 +16,8 @@ from nlpbench.runs import material as materials
 from nlpbench.runs.material import Material
 from nlpbench.tasks import Task
 
-logger = logging.getLogger("nlpbench")
+if TYPE_CHECKING:
+    from nlpbench.models.load import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,20 @@ class ScoredModel:
     seconds: float
 
 
-def score_model(
+@dataclass(frozen=True)
+class OpenedModel:
+    """A fine-tuned model that can be scored: it loads, and knows the labels of the rows."""
+
+    loaded: LoadedModel
+    tokenizer: Any
+    labels: list[str]
+    material: Material
+
+
+def open_model(
     config: RunConfig, name_or_path: str, revision: str | None, material: Material | None = None
-) -> ScoredModel:
-    """Loads a fine-tuned model and scores it on `evaluation.split`.
+) -> OpenedModel:
+    """Loads a fine-tuned model and the rows of `evaluation.split`, and tries the metrics.
 
     Args:
         material: rows already read, with the labels of this model.
@@ -44,17 +54,28 @@ def score_model(
     Raises:
         UserError: a model or data that cannot be used, with the reason.
     """
-    task, section = cast(Task, config.task), config.evaluation
-    metrics = cast(list[Metric], config.metrics)
+    task = cast(Task, config.task)
     tokenizer = models.load_tokenizer(name_or_path, revision)
     loaded = models.load_finetuned(
         name_or_path, revision, task.auto_class, tokenizer, config.max_length
     )
     labels = task.labels_of(loaded.model)
     if material is None:
-        material = materials.read(config, [section.split], labels)
+        material = materials.read(config, [config.evaluation.split], labels)
         materials.refuse_training_rows(config, material.data, name_or_path)
-    try_out(metrics, task.answer, labels)
+    try_out(cast(list[Metric], config.metrics), task.answer, labels)
+    return OpenedModel(loaded, tokenizer, labels, material)
+
+
+def score_model(
+    config: RunConfig, name_or_path: str, revision: str | None, material: Material | None = None
+) -> ScoredModel:
+    """Opens a fine-tuned model, as `open_model` does, scores it and measures what it costs."""
+    task, section = cast(Task, config.task), config.evaluation
+    metrics = cast(list[Metric], config.metrics)
+    opened = open_model(config, name_or_path, revision, material)
+    loaded, tokenizer, labels = opened.loaded, opened.tokenizer, opened.labels
+    material = opened.material
     split, references = material.data.splits[section.split], material.references[section.split]
     features = task.encode(split.rows, None, tokenizer)
     collate = task.collate(tokenizer)

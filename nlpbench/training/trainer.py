@@ -17,7 +17,8 @@ class BenchTrainer(Trainer):
     """Differs from its base in a few things.
 
     The loss is the task's sum over all targets of the effective batch divided by their number:
-    the base's mean of means is wrong under accumulation and on several processes. Evaluation is
+    the base takes these heads' mean losses for normalised ones and adds them up, so that a step
+    over 4 micro-batches is 4 times too large (transformers#47688). Evaluation is
     nlpbench's own prediction path, handed in as `evaluate_now`. A loss that is not finite stops
     the run.
     """
