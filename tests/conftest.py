@@ -17,6 +17,16 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Tiny models gain nothing from a second thread, and lose much where tests share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows and tokens that tests keep go to a directory of this session."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["NLPBENCH_CACHE"] = str(folder)
+    return folder
+
+
 TOPICS = {
     "fruit": "apple pear plum cherry grape melon lemon orange peach mango".split(),
     "tools": "hammer saw drill wrench pliers chisel file clamp level spanner".split(),

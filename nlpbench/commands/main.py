@@ -67,15 +67,15 @@ app.command("env")(env)
 def main() -> None:
     """The entry point of the `nlpbench` script."""
     from nlpbench.config.errors import NlpbenchError
+    from nlpbench.runs.launch import launched
 
     try:
         app(prog_name="nlpbench")
     except NlpbenchError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)  # noqa: T201
-        sys.exit(error.exit_code)
+        _end(str(error).splitlines(), error.exit_code)
     except KeyboardInterrupt:
-        print("interrupted; go on with --resume", file=sys.stderr)  # noqa: T201
+        if not launched():
+            print("interrupted; go on with --resume", file=sys.stderr)  # noqa: T201
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
@@ -88,13 +88,25 @@ def _tell_unforeseen(error: Exception) -> None:
     import logging
     import traceback
 
+    from nlpbench.config.errors import RunError
+
     lines = str(error).strip().splitlines() or [""]
-    print(f"error: {type(error).__name__}: {lines[0]}", file=sys.stderr)  # noqa: T201
+    told = [f"{type(error).__name__}: {lines[0]}"]
     if logging.getLogger("nlpbench").isEnabledFor(logging.DEBUG):
         traceback.print_exc()
     else:
-        print("run it again with --verbose for the traceback", file=sys.stderr)  # noqa: T201
-    sys.exit(3)
+        told.append("run it again with --verbose for the traceback")
+    _end(told, RunError.exit_code)
+
+
+def _end(lines: list[str], exit_code: int) -> None:
+    """Tells the error that ends the program; of several processes, one tells it."""
+    from nlpbench.runs.launch import tell_launcher
+
+    if not tell_launcher("\n".join(lines), exit_code):
+        for line in lines:
+            print(f"error: {line}", file=sys.stderr)  # noqa: T201
+    sys.exit(exit_code)
 
 
 if __name__ == "__main__":

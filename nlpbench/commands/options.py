@@ -24,6 +24,9 @@ OutputDir = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most this many rows of each split.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check config, data and model, then stop.")]
+Processes = Annotated[
+    int, typer.Option(min=1, help="Train in this many processes, one a GPU or share of the cores.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only warnings and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Say everything, tracebacks too.")]
 

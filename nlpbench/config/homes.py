@@ -12,7 +12,8 @@ from nlpbench.config.errors import UserError
 from nlpbench.config.hints import HINTS
 from nlpbench.config.problems import UNKNOWN_KEY, Problem
 from nlpbench.config.run_config import RunConfig
-from nlpbench.config.sections import DataSection, EvaluationSection, ModelSection, TrainingSection
+from nlpbench.config.sections import DataSection, EvaluationSection, ModelSection
+from nlpbench.config.training import TrainingSection
 
 SECTIONS: dict[str, type[Section]] = {
     "model": ModelSection,

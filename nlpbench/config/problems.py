@@ -8,7 +8,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -137,9 +138,13 @@ def flatten(error: ValidationError, fields: Mapping[str, FieldInfo]) -> list[Pro
     `fields` are those of the section that was validated, by their keys.
     """
     problems: list[Problem] = []
+    of_choices: dict[str, list[Any]] = {}
     for item in error.errors(include_url=False):
         path: Path = item["loc"]
         kind, value, context = item["type"], item["input"], item.get("ctx", {})
+        if len(path) > 1 and _has_choices(fields.get(str(path[0]))):
+            of_choices.setdefault(str(path[0]), []).append(item)
+            continue
         cause = context.get("error")
         if isinstance(cause, Invalid):
             problems += [problem.inside(path) for problem in cause.problems]
@@ -160,7 +165,45 @@ def flatten(error: ValidationError, fields: Mapping[str, FieldInfo]) -> list[Pro
             problems.append(
                 Problem(path, f"{_expected(kind, context)} (got {show(value)})", advice)
             )
+    for key, items in of_choices.items():
+        problems += _none_fits(key, items)
     return problems
+
+
+def _has_choices(field: FieldInfo | None) -> bool:
+    """Whether a value may be of several types; then pydantic tells an error for each of them."""
+    if field is None:
+        return False
+    return len([kind for kind in get_args(field.annotation) if kind is not type(None)]) > 1 and (
+        get_origin(field.annotation) in (Union, UnionType)
+    )
+
+
+def _none_fits(key: str, items: list[Any]) -> list[Problem]:
+    """The errors of a value that is of none of its types; of the one it is meant for, if that shows."""
+    inside = [item for item in items if len(item["loc"]) > 2 or item["type"] in BOUNDS]
+    problems = [
+        Problem(
+            (key, *item["loc"][2:]),
+            f"{_expected(item['type'], item.get('ctx', {}))} (got {show(item['input'])})",
+            _mend(item["type"], item["input"], False),
+        )
+        for item in inside
+    ]
+    if problems:
+        return problems
+    expected, advice = [], ""
+    value = items[0]["input"]
+    for item in items:
+        if item["type"] == "literal_error":
+            words = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+            expected += words
+            close = suggest(value, words) if isinstance(value, str) else ""
+            advice = advice or close * close.startswith("did")
+        else:
+            expected.append(_expected(item["type"], item.get("ctx", {})).removeprefix("must be "))
+            advice = advice or _mend(item["type"], value, False)
+    return [Problem((key,), f"must be {' or '.join(expected)} (got {show(value)})", advice)]
 
 
 def _expected(kind: str, context: Mapping[str, Any]) -> str:

@@ -14,8 +14,8 @@ from nlpbench.config.sections import (
     DataSection,
     EvaluationSection,
     ModelSection,
-    TrainingSection,
 )
+from nlpbench.config.training import TrainingSection
 
 
 class _Task(Protocol):
@@ -72,13 +72,32 @@ class RunConfig(Section):
             path = ("training", "metric_for_best_model")
             message = f"is not among evaluation.metrics (got {show(best)})"
             problems.append(Problem(path, message, suggest(best.removeprefix("eval_"), known)))
-        if self.training.label_smoothing_factor and task.answer != "labels":
-            path = ("training", "label_smoothing_factor")
-            message = f"needs one label a row, and {task.name} predicts {task.answer} here"
-            problems.append(Problem(path, message, "leave the key out"))
+        problems += self._strategies_that_need_labels(task)
+        lora = self.training.lora
+        if lora is not None and not lora.merge and self.model.name_or_path is None:
+            message = "its adapters belong to random weights, which nobody could load again"
+            problems.append(Problem(("training", "lora"), message, "write merge: true", at_key=True))
         if problems:
             raise Invalid(*problems)
         return self
+
+    def _strategies_that_need_labels(self, task: _Task) -> list[Problem]:
+        needs = {
+            "label_smoothing_factor": "one label a row",
+            "weighted_sampling": "one label a row",
+            "class_weights": "labels",
+            "focal_loss": "labels",
+        }
+        fit = {"labels": {"labels", "one label a row"}, "label-sets": {"labels"}}
+        return [
+            Problem(
+                ("training", key),
+                f"needs {need}, and {task.name} predicts {task.answer} here",
+                "leave the key out",
+            )
+            for key, need in needs.items()
+            if getattr(self.training, key) and need not in fit.get(task.answer, ())
+        ]
 
     @property
     def metrics(self) -> list[Component]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from nlpbench.config import training_arguments
 from nlpbench.config.component import Component, ComponentField, Section
 from nlpbench.config.problems import Invalid, Problem
 
@@ -14,6 +13,7 @@ SplitName = Literal["train", "validation", "test"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TokenizerTraining(Section):
@@ -37,6 +37,14 @@ class TokenizerSection(Section):
         return self
 
 
+class Dropout(Section):
+    """Dropout probabilities in place of those of the checkpoint."""
+
+    hidden: Probability | None = Field(None, description="of embeddings and layers")
+    attention: Probability | None = Field(None, description="of attention probabilities")
+    classifier: Probability | None = Field(None, description="before the head's last layer")
+
+
 class ModelSection(Section):
     """The pretrained checkpoint, or a bare configuration that starts from random weights."""
 
@@ -52,6 +60,7 @@ class ModelSection(Section):
     tokenizer: TokenizerSection | None = Field(
         None, description="another tokenizer than the model's own; needed with config"
     )
+    dropout: Dropout | None = Field(None, description="probabilities other than the checkpoint's")
 
     @model_validator(mode="after")
     def one_source(self) -> ModelSection:
@@ -137,89 +146,6 @@ class DataSection(Section):
         if shares >= 1:
             message = f"with validation_share leaves no rows to train on (together {shares:g})"
             problems.append(Problem(("test_share",), message, "take shares below 1 together"))
-        if problems:
-            raise Invalid(*problems)
-        return self
-
-
-class TrainingSection(Section):
-    """How the model is trained. Names and meanings are those of transformers.TrainingArguments."""
-
-    num_train_epochs: float = Field(3.0, gt=0, description="passes over the training rows")
-    max_steps: Positive | None = Field(
-        None, description="optimiser steps; overrides num_train_epochs"
-    )
-    learning_rate: float = Field(5e-5, gt=0, description="highest learning rate of AdamW")
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "inverse_sqrt", "polynomial"] = (
-        Field("linear", description="course of the learning rate after the warm-up")
-    )
-    warmup_steps: float = Field(
-        0.0, ge=0, description="optimiser steps of linear warm-up; below 1 a share of all steps"
-    )
-    weight_decay: float = Field(0.0, ge=0, description="not applied to biases and norms")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
-    label_smoothing_factor: float = Field(
-        0.0, ge=0, lt=1, description="share of the target spread over all classes"
-    )
-    effective_batch_size: Positive = Field(
-        32, description="rows the optimiser sees in one step, over all devices and accumulation"
-    )
-    per_device_train_batch_size: Positive | None = Field(
-        None, description="rows at a time on a device; the effective batch size unless told"
-    )
-    train_sampling_strategy: Literal["group_by_length", "random", "sequential"] = Field(
-        "group_by_length", description="order of the training rows; by length saves padding"
-    )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="of the arithmetic; weights are always trained in fp32"
-    )
-    eval_strategy: Literal["epoch", "steps", "no"] = Field(
-        "epoch", description="when the validation split is scored and a checkpoint kept"
-    )
-    eval_steps: Positive | None = Field(None, description="with eval_strategy: steps")
-    logging_steps: Positive = Field(
-        50, description="optimiser steps between lines of history.jsonl"
-    )
-    load_best_model_at_end: bool = Field(
-        True, description="end with the checkpoint that scored best on validation"
-    )
-    metric_for_best_model: Name | None = Field(
-        None, description="a metric of evaluation.metrics, or loss; the first metric unless told"
-    )
-    early_stopping_patience: Positive | None = Field(
-        None, description="stop after this many evaluations without a better score"
-    )
-    early_stopping_threshold: float = Field(
-        0.0, ge=0, description="least gain over the best score that counts as better"
-    )
-    arguments: Annotated[dict[str, Any], AfterValidator(training_arguments.checked)] = Field(
-        {}, description="any other field of transformers.TrainingArguments"
-    )
-
-    @model_validator(mode="after")
-    def consistent(self) -> TrainingSection:
-        problems = []
-        micro = self.per_device_train_batch_size
-        if micro is not None and self.effective_batch_size % micro:
-            advice = f"take a divisor of {self.effective_batch_size}"
-            message = f"does not divide effective_batch_size {self.effective_batch_size}"
-            problems.append(
-                Problem(("per_device_train_batch_size",), f"{message} (got {micro})", advice)
-            )
-        if self.warmup_steps >= 1 and self.warmup_steps != int(self.warmup_steps):
-            message = f"must be whole, or a share below 1 (got {self.warmup_steps})"
-            problems.append(Problem(("warmup_steps",), message))
-        if self.eval_strategy == "steps" and self.eval_steps is None:
-            advice = "say after how many steps"
-            problems.append(Problem(("eval_strategy",), "steps needs the key eval_steps", advice))
-        if self.eval_strategy != "steps" and self.eval_steps is not None:
-            message = f"goes with eval_strategy: steps (got eval_strategy: {self.eval_strategy})"
-            problems.append(Problem(("eval_steps",), message, "write eval_strategy: steps"))
-        if self.eval_strategy == "no":
-            for key in ("early_stopping_patience", "metric_for_best_model"):
-                if getattr(self, key) is not None:
-                    message = "needs evaluations (got eval_strategy: no)"
-                    problems.append(Problem((key,), message, "write eval_strategy: epoch"))
         if problems:
             raise Invalid(*problems)
         return self

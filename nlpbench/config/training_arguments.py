@@ -29,11 +29,18 @@ TYPED = frozenset(
         "logging_steps",
         "load_best_model_at_end",
         "metric_for_best_model",
+        "neftune_noise_alpha",
+        "gradient_checkpointing",
+        "torch_compile",
+        "fsdp",
+        "deepspeed",
     }
 )
 OWNED = {
     "output_dir": "write output_dir at the top of the config",
     "seed": "write seed at the top of the config",
+    "eval_on_start": "write training.evaluate_first",
+    "activation_checkpointing": "write training.gradient_checkpointing",
     "average_tokens_across_devices": "the loss is always normalised over all devices",
     "prediction_loss_only": "predictions are always kept",
     "eval_accumulation_steps": "evaluation has its own prediction loop",
@@ -59,6 +66,8 @@ OWNED = {
     "hub_always_push": HINTS["push_to_hub"],
     "hub_revision": HINTS["push_to_hub"],
     "local_rank": "set by the launcher",
+    "fsdp_config": "write training.fsdp as a mapping",
+    "accelerator_config": "every process gets its share of every batch",
     "parallelism_config": "has no YAML form",
     "enable_jit_checkpoint": "checkpoints are kept at evaluations",
     "ignore_data_skip": "a resumed run goes on where it stopped",

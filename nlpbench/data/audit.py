@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 EXAMPLES = 3
@@ -91,20 +95,20 @@ class Audit:
 
 def audit(
     texts: Mapping[str, Sequence[str]],
-    labels: Mapping[str, Sequence[str]] | None,
+    labels: Mapping[str, Iterable[str]] | None,
     max_leakage: float | None,
     locate: Callable[[str, int], str] | None = None,
 ) -> Audit:
     """`texts[split]` has one string an example; `locate(split, index)` says where a row stands."""
-    keys = {name: [normalise(text) for text in rows] for name, rows in texts.items()}
+    looks = {name: look(rows) for name, rows in texts.items()}
     splits = {
-        name: audit_split(rows, keys[name], None if labels is None else labels[name])
-        for name, rows in texts.items()
+        name: audit_split(found, None if labels is None else labels[name])
+        for name, found in looks.items()
     }
     leakage = {
-        name: find_leakage(texts["train"], keys["train"], rows, keys[name])
-        for name, rows in texts.items()
-        if name != "train" and "train" in texts
+        name: find_leakage(looks["train"], found)
+        for name, found in looks.items()
+        if name != "train" and "train" in looks
     }
     where = locate or (lambda name, index: f"{name} row {index + 1}")
     for name, found in leakage.items():
@@ -143,47 +147,106 @@ def warn(
     ]
 
 
-def audit_split(
-    texts: Sequence[str], keys: Sequence[str], labels: Sequence[str] | None
-) -> SplitAudit:
-    filled = [text for text in texts if text.strip()]
-    filled_keys = [key for key in keys if key]
-    conflicting_texts = conflicting_rows = None
+@dataclass(frozen=True)
+class Look:
+    """What the audit keeps of n texts: 25 bytes each, however long they are.
+
+    Texts are compared by 64-bit hashes. That two among ten million unlike ones have the same is a
+    matter of 3 in a million, and then a count is wrong by one.
+
+    Attributes:
+        exact: (n,) a hash of each text.
+        keys: (n,) a hash of each normalised text.
+        filled: (n,) whether there is more than whitespace.
+        words, characters: (n,) lengths.
+    """
+
+    exact: NDArray[np.uint64]
+    keys: NDArray[np.uint64]
+    filled: NDArray[np.bool_]
+    words: NDArray[np.int32]
+    characters: NDArray[np.int32]
+
+
+def look(texts: Sequence[str]) -> Look:
+    """Reads every text once."""
+    import numpy as np
+
+    count = len(texts)
+    found = Look(
+        exact=np.empty(count, np.uint64),
+        keys=np.empty(count, np.uint64),
+        filled=np.empty(count, np.bool_),
+        words=np.empty(count, np.int32),
+        characters=np.empty(count, np.int32),
+    )
+    for number, text in enumerate(texts):
+        key = normalise(text)
+        found.exact[number] = digest(text)
+        found.keys[number] = digest(key)
+        found.filled[number] = bool(key)
+        found.words[number] = len(text.split())
+        found.characters[number] = len(text)
+    return found
+
+
+def digest(text: str) -> int:
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def audit_split(found: Look, labels: Iterable[str] | None) -> SplitAudit:
+    import numpy as np
+
+    exact, keys = found.exact[found.filled], found.keys[found.filled]
+    classes = conflicting_texts = conflicting_rows = None
     if labels is not None:
-        met: dict[str, set[str]] = {}
-        for key, label in zip(keys, labels, strict=True):
-            if key:
-                met.setdefault(key, set()).add(label)
-        conflicting = {key for key, found in met.items() if len(found) > 1}
-        conflicting_texts = len(conflicting)
-        conflicting_rows = sum(key in conflicting for key in keys) if conflicting else 0
+        numbers: dict[str, int] = {}
+        codes = np.fromiter(
+            (numbers.setdefault(label, len(numbers)) for label in labels), np.int64, len(found.keys)
+        )
+        rows = np.bincount(codes, minlength=len(numbers)).tolist()
+        classes = {name: rows[numbers[name]] for name in sorted(numbers)}
+        conflicting_texts, conflicting_rows = conflicts(keys, codes[found.filled])
     return SplitAudit(
-        rows=len(texts),
-        classes=None if labels is None else dict(sorted(Counter(labels).items())),
-        empty_texts=len(texts) - len(filled),
-        exact_duplicates=len(filled) - len(set(filled)),
-        normalised_duplicates=len(filled_keys) - len(set(filled_keys)),
-        words=percentiles([len(text.split()) for text in texts]),
-        characters=percentiles([len(text) for text in texts]),
+        rows=len(found.filled),
+        classes=classes,
+        empty_texts=int((~found.filled).sum()),
+        exact_duplicates=len(exact) - len(np.unique(exact)),
+        normalised_duplicates=len(keys) - len(np.unique(keys)),
+        words=percentiles(found.words),
+        characters=percentiles(found.characters),
         conflicting_texts=conflicting_texts,
         conflicting_rows=conflicting_rows,
     )
 
 
-def find_leakage(
-    train: Sequence[str], train_keys: Sequence[str], texts: Sequence[str], keys: Sequence[str]
-) -> Leakage:
-    rows = {key: number for number, key in reversed(list(enumerate(train_keys))) if key}
-    found = [number for number, key in enumerate(keys) if key in rows]
-    exact_texts = set(train)
-    exact = sum(texts[number] in exact_texts for number in found)
-    total = max(len(texts), 1)
+def conflicts(keys: NDArray[np.uint64], codes: NDArray[np.int64]) -> tuple[int, int]:
+    """How many texts have more than one label, and how many rows hold them."""
+    import numpy as np
+
+    _, text_of, rows = np.unique(keys, return_inverse=True, return_counts=True)
+    classes = int(codes.max(initial=0)) + 1
+    conflicting = np.bincount(np.unique(text_of * classes + codes) // classes) > 1
+    return int(conflicting.sum()), int(rows[conflicting].sum())
+
+
+def find_leakage(train: Look, found: Look) -> Leakage:
+    import numpy as np
+
+    train_rows = np.flatnonzero(train.filled)
+    keys, first = np.unique(train.keys[train.filled], return_index=True)
+    leaking = np.flatnonzero(found.filled & np.isin(found.keys, keys))
+    exact = int(np.isin(found.exact[leaking], train.exact).sum())
+    shown = leaking[:EXAMPLES]
+    twins = train_rows[first[np.searchsorted(keys, found.keys[shown])]]
+    total = max(len(found.filled), 1)
     return Leakage(
         exact_rows=exact,
         exact_share=exact / total,
-        normalised_rows=len(found),
-        normalised_share=len(found) / total,
-        examples=[(number, rows[keys[number]]) for number in found[:EXAMPLES]],
+        normalised_rows=len(leaking),
+        normalised_share=len(leaking) / total,
+        examples=list(zip(shown.tolist(), twins.tolist(), strict=True)),
     )
 
 
@@ -200,11 +263,13 @@ def normalise(text: str) -> str:
     return folded or text.strip()
 
 
-def percentiles(lengths: Sequence[int]) -> dict[str, int]:
+def percentiles(lengths: NDArray[np.int32]) -> dict[str, int]:
     """Nearest rank: each figure is the length of a real row."""
-    ordered = sorted(lengths)
+    import numpy as np
+
+    ordered = np.sort(lengths)
     return {
-        name: ordered[math.ceil(share * len(ordered)) - 1] if ordered else 0
+        name: int(ordered[math.ceil(share * len(ordered)) - 1]) if len(ordered) else 0
         for name, share in PERCENTILES.items()
     }
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
@@ -17,10 +16,6 @@ from nlpbench.data.embedded import sample_names, sample_summary
 from nlpbench.data.formats import READABLE, DataFile, read_files, split_suffix
 from nlpbench.data.origin import Original, Part
 from nlpbench.data.split_names import SPLITS, choose, refuse_ambiguous, split_of
-
-if TYPE_CHECKING:
-    import datasets
-    import pyarrow as pa
 
 __all__ = [
     "FileSource",
@@ -53,19 +48,9 @@ class FileSource:
         names = self.chosen[split]
         refuse_ambiguous(names, split, self.name)
         files = [file for name in names for file in self.groups[name]]
-        table, counts = read_files(files, self.config.delimiter, self.config.column_names)
-        parts = [Part(file.place, rows) for file, rows in zip(files, counts, strict=True)]
-        return Original(dataset_of(table), tuple(parts))
-
-
-def dataset_of(table: pa.Table) -> datasets.Dataset:
-    import datasets
-
-    try:
-        return datasets.Dataset(table)
-    except (ValueError, KeyError, TypeError):
-        # Metadata that another program left about columns which are no longer so.
-        return datasets.Dataset(table.replace_schema_metadata(None))
+        rows, counts = read_files(files, self.config.delimiter, self.config.column_names)
+        parts = [Part(file.place, count) for file, count in zip(files, counts, strict=True)]
+        return Original(rows, tuple(parts))
 
 
 def from_files(config: DataSection) -> FileSource:

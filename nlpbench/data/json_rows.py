@@ -3,47 +3,73 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
+from nlpbench.data.encoding import open_unpacked
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CHUNK_ROWS = 10_000
+CHUNK_BYTES = 16 << 20
 KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a string"}
 KINDS |= {list: "a list", dict: "an object", type(None): "null"}
 
-
-def read_jsonl(data: bytes, place: str) -> pa.Table:
-    rows: list[dict[str, Any]] = []
-    # Only \n ends a row: json allows U+2028 and the like inside strings.
-    for line_number, line in enumerate(data.decode("utf-8").split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{place}, row {len(rows) + 1}"
-        if line_number != len(rows) + 1:
-            where += f" (line {line_number})"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{where}: not JSON ({error.msg} at column {error.colno}): {shorten(line)}"
-            ) from None
-        except RecursionError:
-            raise UserError(f"{where}: is nested too deeply") from None
-        check_object(row, where)
-        rows.append(row)
-    return table_of(rows, place)
+Row = dict[str, Any]
 
 
-def read_json(data: bytes, place: str) -> pa.Table:
-    """A list of objects, or an object with such a list under one key."""
+def read_jsonl(path: Path, place: str) -> Iterator[pa.Table]:
+    return tables_of(jsonl_chunks(path, place), place)
+
+
+def jsonl_chunks(path: Path, place: str) -> Iterator[list[Row]]:
+    """Rows, as many at a time as fit a little memory."""
+    chunk: list[Row] = []
+    count = size = 0
+    with open_unpacked(path, place) as stream:
+        # Only \n ends a row: json allows U+2028 and the like inside strings.
+        for line_number, raw in enumerate(stream, 1):
+            line = raw.decode("utf-8").removesuffix("\n")
+            if not line.strip():
+                continue
+            count += 1
+            where = f"{place}, row {count}"
+            if line_number != count:
+                where += f" (line {line_number})"
+            chunk.append(parse(line, where))
+            size += len(raw)
+            if len(chunk) == CHUNK_ROWS or size >= CHUNK_BYTES:
+                yield chunk
+                chunk, size = [], 0
+    yield chunk
+
+
+def parse(line: str, where: str) -> Row:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{where}: not JSON ({error.msg} at column {error.colno}): {shorten(line)}"
+        ) from None
+    except RecursionError:
+        raise UserError(f"{where}: is nested too deeply") from None
+    check_object(row, where)
+    return row  # type: ignore[no-any-return]
+
+
+def read_json(path: Path, place: str) -> Iterator[pa.Table]:
+    """A list of objects, or an object with such a list under one key; read as a whole."""
+    with open_unpacked(path, place) as stream:
+        data = stream.read()
     try:
         content = json.loads(data)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and data.lstrip()[:1] == b"{":
-            return read_jsonl(data, place)
+            return read_jsonl(path, place)
         raise UserError(
             f"{place}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})"
         ) from None
@@ -63,7 +89,8 @@ def read_json(data: bytes, place: str) -> pa.Table:
         )
     for number, row in enumerate(rows, 1):
         check_object(row, f"{place}, row {number}")
-    return table_of(rows, place)
+    starts = range(0, len(rows), CHUNK_ROWS)
+    return tables_of((rows[start : start + CHUNK_ROWS] for start in starts), place)
 
 
 def check_object(row: Any, where: str) -> None:
@@ -74,45 +101,118 @@ def check_object(row: Any, where: str) -> None:
         )
 
 
-def table_of(rows: list[dict[str, Any]], place: str) -> pa.Table:
+def tables_of(chunks: Iterable[list[Row]], place: str) -> Iterator[pa.Table]:
+    """Tables that follow one another; the types of a later one hold the values of all before."""
+    columns = Columns(place)
+    unnamed: list[Row] = []  # rows before the first key: what they lack is not known yet
+    for chunk in chunks:
+        rows = [*unnamed, *chunk]
+        if columns.types or any(rows):
+            yield columns.table(rows)
+            unnamed = []
+        else:
+            unnamed = rows
+
+
+class Columns:
     """One column a key, in order of appearance; a key that a row lacks is a null."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.rows = 0
+        self.types: dict[str, pa.DataType] = {}
+        self.kinds: dict[str, str] = {}  # of the first value that is not null
+
+    def table(self, rows: list[Row]) -> pa.Table:
+        import pyarrow as pa
+
+        for name in dict.fromkeys(key for row in rows for key in row):
+            if name not in self.types:
+                self.check_name(name, rows)
+                self.types[name] = pa.null()
+        columns = {}
+        for name, known in self.types.items():
+            values = [row.get(name) for row in rows]
+            try:
+                columns[name] = typed(values, known)
+            except storing_errors() as error:
+                raise UserError(self.explain(values, name, error)) from None
+            kind = next((kind_of(value) for value in values if value is not None), None)
+            if kind is not None:
+                self.kinds.setdefault(name, kind)
+        self.types = {name: column.type for name, column in columns.items()}
+        self.rows += len(rows)
+        return pa.table(columns)
+
+    def check_name(self, name: str, rows: list[Row]) -> None:
+        if not storable([name]):
+            number = self.rows + next(n for n, row in enumerate(rows, 1) if name in row)
+            raise UserError(
+                f"{self.place}, row {number}: the key {show_value(name)} is not valid text"
+            )
+
+    def explain(self, values: list[Any], name: str, error: Exception) -> str:
+        """Find the first value that does not go with those before it."""
+        known = self.types[name]
+        low, high = 0, len(values)
+        while high - low > 1:  # values[:low] can be stored, values[:high] cannot
+            middle = (low + high) // 2
+            low, high = (middle, high) if storable(values[:middle], known) else (low, middle)
+        value = values[high - 1]
+        where = f"{self.place}, row {self.rows + high}, column {show(name)}: {show_value(value)}"
+        if not storable([value]):
+            return f"{where} cannot be stored ({error})"
+        before = (kind_of(earlier) for earlier in values[: high - 1] if earlier is not None)
+        kind = self.kinds.get(name) or next(before, None)
+        if kind is not None and kind != kind_of(value):
+            return f"{where} is {kind_of(value)} where the rows before hold {kind}"
+        return f"{where} is of another type than the rows before ({error})"
+
+
+def typed(values: list[Any], known: pa.DataType) -> pa.Array:
+    """An array of a type that holds these values and those before, which are of the type `known`."""
     import pyarrow as pa
 
-    columns = {}
-    for name in dict.fromkeys(key for row in rows for key in row):
-        if not storable([name]):
-            number = next(number for number, row in enumerate(rows, 1) if name in row)
-            raise UserError(f"{place}, row {number}: the key {show_value(name)} is not valid text")
-        values = [row.get(name) for row in rows]
-        try:
-            columns[name] = pa.array(values)
-        except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError) as error:
-            raise UserError(explain(values, f"{place}, row", name, error)) from None
-    return pa.table(columns)
+    array = pa.array(values)
+    merged = merge(known, array.type)
+    return array if array.type == merged else pa.array(values, type=merged)
 
 
-def explain(values: list[Any], place: str, name: str, error: Exception) -> str:
-    """Find the first value that does not go with those before it."""
-    low, high = 0, len(values)
-    while high - low > 1:  # values[:low] can be stored, values[:high] cannot
-        middle = (low + high) // 2
-        low, high = (middle, high) if storable(values[:middle]) else (low, middle)
-    value = values[high - 1]
-    where = f"{place} {high}, column {show(name)}: {show_value(value)}"
-    if not storable([value]):
-        return f"{where} cannot be stored ({error})"
-    kinds = [kind_of(earlier) for earlier in values[: high - 1] if earlier is not None]
-    if kinds and kinds[0] != kind_of(value):
-        return f"{where} is {kind_of(value)} where the rows before hold {kinds[0]}"
-    return f"{where} is of another type than the rows before ({error})"
+def merge(one: pa.DataType, two: pa.DataType) -> pa.DataType:
+    """The type of a column that holds both; ArrowTypeError where there is none.
+
+    What pyarrow infers for all values at once, it must be for any cut of them into chunks.
+    """
+    import pyarrow as pa
+
+    if one == two or pa.types.is_null(two):
+        return one
+    if pa.types.is_null(one):
+        return two
+    if {one, two} == {pa.int64(), pa.float64()}:
+        return pa.float64()
+    if pa.types.is_list(one) and pa.types.is_list(two):
+        return pa.list_(merge(one.value_type, two.value_type))
+    if pa.types.is_struct(one) and pa.types.is_struct(two):
+        fields = {field.name: field.type for field in one}
+        for field in two:
+            fields[field.name] = merge(fields.get(field.name, pa.null()), field.type)
+        return pa.struct(list(fields.items()))
+    raise pa.ArrowTypeError(f"{one} before, {two} now")
 
 
-def storable(values: list[Any]) -> bool:
+def storing_errors() -> tuple[type[Exception], ...]:
+    import pyarrow as pa
+
+    return (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError)
+
+
+def storable(values: list[Any], known: pa.DataType | None = None) -> bool:
     import pyarrow as pa
 
     try:
-        pa.array(values)
-    except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError):
+        typed(values, known or pa.null())
+    except storing_errors():
         return False
     return True
 

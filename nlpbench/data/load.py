@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from nlpbench.data.splitting import sample, split_off, strata
 if TYPE_CHECKING:
     import datasets
     import numpy as np
+
+BATCH = 10_000  # rows
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def check_rows(original: Original, columns: Sequence[str], config: DataSection) 
 
 def check_ids(original: Original, name: str) -> None:
     first: dict[Any, int] = {}
-    for number, value in enumerate(original.rows[name][:]):
+    for number, value in suspects(original.rows, name):
         if isinstance(value, list | dict):
             raise UserError(
                 f"{locate(original.parts, number)}, column {show(name)}: {show(value)} "
@@ -140,6 +142,26 @@ def check_ids(original: Original, name: str) -> None:
                 f"{locate(original.parts, number)}); an id must be unique"
             )
         first[value] = number
+
+
+def suspects(rows: datasets.Dataset, name: str) -> Iterator[tuple[int, Any]]:
+    """The rows, by number, whose id may be met twice, or is none: equal ids have equal hashes."""
+    import numpy as np
+
+    try:
+        hashes = np.fromiter(map(hash, values(rows, name)), np.int64, rows.num_rows)
+    except TypeError:  # lists and mappings
+        yield from enumerate(values(rows, name))
+        return
+    _, place, times = np.unique(hashes, return_inverse=True, return_counts=True)
+    for number in np.flatnonzero(times[place] > 1).tolist():
+        yield number, rows[number][name]
+
+
+def values(rows: datasets.Dataset, name: str) -> Iterator[Any]:
+    """A column, read a little at a time."""
+    for batch in rows.select_columns([name]).with_format(None).iter(BATCH):
+        yield from batch[name]
 
 
 def no_column(name: str, names: Sequence[str]) -> str:
@@ -157,7 +179,7 @@ def draw(
     """The rows of every split that the source lacks, needed or not, and how they were drawn."""
     classes = None
     if stratify_by is not None and stratify_by in train.rows.column_names:
-        classes = strata(train.rows[stratify_by][:])
+        classes = strata(values(train.rows, stratify_by))
     shares = {
         name: getattr(config, f"{name}_share")
         for name in ("test", "validation")

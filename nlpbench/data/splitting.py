@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,13 +19,15 @@ def generator(seed: int, stream: str) -> np.random.RandomState:
     return np.random.RandomState([seed % 2**32, STREAMS[stream]])
 
 
-def strata(values: Sequence[Any]) -> np.ndarray | None:
+def strata(values: Iterable[Any]) -> np.ndarray | None:
     """A class number for each row, or None where the values are no classes of two rows or more."""
     import numpy as np
 
     numbers: dict[Hashable, int] = {}
     try:
-        classes = np.array([numbers.setdefault(value, len(numbers)) for value in values])
+        classes = np.fromiter(
+            (numbers.setdefault(value, len(numbers)) for value in values), np.int64
+        )
     except TypeError:  # lists and mappings
         return None
     if len(numbers) < 2 or np.bincount(classes).min() < 2:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import RunError
+from nlpbench.data.features import lengths as token_counts
+from nlpbench.evaluation import memory, processes
 from nlpbench.evaluation.device import autocast, default_device
 from nlpbench.evaluation.progress import Progress
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
+
+    Part = tuple[NDArray[np.int64], NDArray[np.float32], int]
 
 Collate = Callable[[list[dict[str, Any]]], Mapping[str, "torch.Tensor"]]
 
@@ -46,11 +50,16 @@ def predict(
     batch_size: int,
     precision: str = "fp32",
     what: str = "predicting",
+    shared: bool = False,
 ) -> Outputs:
     """Logits for every row of `features`, on the default device, without gradients.
 
+    Args:
+        shared: all processes of the run call this, compute the same batches as one would, each its
+            share of them, and have all logits in the end.
+
     Raises:
-        RunError: logits that are not finite.
+        RunError: logits that are not finite, or a single row that does not fit into memory.
     """
     import numpy as np
     import torch
@@ -58,37 +67,48 @@ def predict(
     device = default_device()
     was_training = model.training
     model.to(device).eval()  # type: ignore[arg-type]
-    lengths = np.array(features["length"][:])
+    lengths = token_counts(features)
     order = np.argsort(-lengths, kind="stable")
     inputs = features.remove_columns(
         [name for name in ("labels",) if name in features.column_names]
     )
-    parts: list[NDArray[np.float32]] = []
-    computed = 0
+    rank, count = (processes.rank(), processes.count()) if shared else (0, 1)
+    starts = range(0, len(order), batch_size)
+    mine = [*starts[rank::count]]
+    if len(mine) < -(-len(starts) // count):
+        mine.append(0)  # once more, since a model whose weights are spread computes in step
+    parts: list[Part] = []
+
+    def compute(index: NDArray[np.int64]) -> Part:
+        batch = collate(_rows(inputs, index))
+        logits = model(**{key: value.to(device) for key, value in batch.items()}).logits
+        return index, logits.float().cpu().numpy(), batch["input_ids"].numel()
+
+    size = batch_size
     started = time.perf_counter()
     with (
-        Progress(what, len(order)) as progress,
+        Progress(what, sum(len(order[start:][:batch_size]) for start in mine)) as progress,
         torch.inference_mode(),
         autocast(device, precision),
     ):
-        for start in range(0, len(order), batch_size):
-            index = order[start : start + batch_size]
-            batch = collate(_rows(inputs, index))
-            computed += batch["input_ids"].numel()
-            logits = model(**{key: value.to(device) for key, value in batch.items()}).logits
-            parts.append(logits.float().cpu().numpy())
-            progress.advance(len(index))
+        for start in mine:
+            found, size = memory.in_pieces(order[start : start + batch_size], size, compute)
+            parts += found
+            progress.advance(len(order[start : start + batch_size]))
+    if shared:
+        parts = [part for of_one in processes.gather(parts) for part in of_one]
     seconds = time.perf_counter() - started
     model.train(was_training)
-    sorted_logits = np.concatenate(parts)
-    if not np.isfinite(sorted_logits).all():
+    logits_in_order = np.empty((len(order), *parts[0][1].shape[1:]), dtype=np.float32)
+    for index, logits, _ in parts:
+        logits_in_order[index] = logits
+    if not np.isfinite(logits_in_order).all():
         raise RunError(
             f"the model computes values that are not finite ({precision}); it has diverged, or "
             "this precision is too narrow for it"
         )
-    logits_in_order = np.empty_like(sorted_logits)
-    logits_in_order[order] = sorted_logits
     tokens = int(lengths.sum())
+    computed = sum(tokens_of_part for _, _, tokens_of_part in parts)
     return Outputs(logits_in_order, seconds, tokens, 1 - tokens / computed)
 
 

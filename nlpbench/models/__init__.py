@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from nlpbench.config.sections import ModelSection
 from nlpbench.models.load import load, load_finetuned
-from nlpbench.models.save import disk_errors, save, size_mb, weights_hash
+from nlpbench.models.save import disk_errors, save, size_mb
+from nlpbench.models.source import weights_hash
 from nlpbench.models.tokenizer import load as tokenizer
 
 if TYPE_CHECKING:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import suggest
-from nlpbench.config.sections import ModelSection
+from nlpbench.config.sections import Dropout, ModelSection
+from nlpbench.models import adapted, pooling
 from nlpbench.models import source as sources
 from nlpbench.models.architecture import blank_configuration
+from nlpbench.models.dropout import override
 from nlpbench.models.hub import told_clearly
 from nlpbench.models.positions import longest_input
 
@@ -51,11 +53,17 @@ def load(
         UserError: files missing or damaged, another architecture, `max_length` beyond its positions.
     """
     if section.config is not None:
-        loaded = LoadedModel(_bare(section.config, auto_class, head, tokenizer), None, None, ())
+        model = _bare(section.config, auto_class, head, tokenizer, section.dropout)
+        loaded = LoadedModel(model, None, None, ())
     else:
         assert section.name_or_path is not None
         source = sources.find(section.name_or_path, section.revision)
-        loaded = _pretrained(source, auto_class, head)
+        if adapted.is_adapter(source.directory):
+            raise UserError(
+                f"{section.name_or_path} holds adapters, which cannot be trained further; train "
+                "them with training.lora.merge: true, and take the model that this writes"
+            )
+        loaded = _pretrained(source, auto_class, head, section.dropout)
     _check_vocabulary(loaded.model, tokenizer)
     _check_positions(loaded.model, max_length)
     _agree(loaded.model, tokenizer)
@@ -74,7 +82,11 @@ def load_finetuned(
     Raises:
         UserError: as `load`, and for a model without a trained head.
     """
-    loaded = _pretrained(sources.find(name_or_path, revision), auto_class, {})
+    source = sources.find(name_or_path, revision)
+    if source.directory is not None and adapted.is_adapter(source.directory):
+        loaded = _with_adapters(source, source.directory, auto_class)
+    else:
+        loaded = _pretrained(source, auto_class, {})
     if loaded.fresh:
         raise UserError(
             f"{name_or_path} has no trained head for this task ({', '.join(loaded.fresh[:3])} "
@@ -86,7 +98,13 @@ def load_finetuned(
     return loaded
 
 
-def _pretrained(source: sources.ModelSource, auto_class: str, head: dict[str, Any]) -> LoadedModel:
+def _pretrained(
+    source: sources.ModelSource,
+    auto_class: str,
+    head: dict[str, Any],
+    dropout: Dropout | None = None,
+    config: PretrainedConfig | None = None,
+) -> LoadedModel:
     import torch
     import transformers
     from transformers import AutoConfig
@@ -94,10 +112,15 @@ def _pretrained(source: sources.ModelSource, auto_class: str, head: dict[str, An
 
     sources.check_weights(source)
     revision = source.revision or "main"
-    with told_clearly(source, "configuration"):
-        config = AutoConfig.from_pretrained(source.location, revision=revision, **head)
+    asked = {key: value for key, value in head.items() if key != pooling.KEY}
+    if config is None:
+        with told_clearly(source, "configuration"):
+            config = AutoConfig.from_pretrained(source.location, revision=revision, **asked)
     loader = getattr(transformers, auto_class)
     _check_architecture(config, loader, source.name)
+    loader = pooling.model_class(loader, config, head.get(pooling.KEY))
+    if dropout is not None:
+        override(config, dropout)
     with told_clearly(source, "weights"):
         model, info = loader.from_pretrained(
             source.location,
@@ -117,11 +140,23 @@ def _pretrained(source: sources.ModelSource, auto_class: str, head: dict[str, An
     return LoadedModel(model, directory, getattr(config, "_commit_hash", None), tuple(fresh))
 
 
+def _with_adapters(source: sources.ModelSource, directory: Path, auto_class: str) -> LoadedModel:
+    """The base model with adapters in it, of the base's own class."""
+    base = adapted.read(directory)
+    sources.check_weights(source)
+    loaded = _pretrained(base.source(directory), auto_class, {}, config=base.configuration())
+    assert loaded.directory is not None
+    base.check(sources.weights_hash(loaded.directory), directory)
+    model, lacking = adapted.put_on(loaded.model, loaded.fresh, directory)
+    return LoadedModel(model, directory, base.revision, lacking)
+
+
 def _bare(
     options: dict[str, Any],
     auto_class: str,
     head: dict[str, Any],
     tokenizer: PreTrainedTokenizerBase,
+    dropout: Dropout | None,
 ) -> PreTrainedModel:
     import torch
     import transformers
@@ -157,6 +192,9 @@ def _bare(
         raise UserError(f"model.config: {_told(error)}") from error
     loader = getattr(transformers, auto_class)
     _check_architecture(config, loader, f"model_type {model_type}")
+    loader = pooling.model_class(loader, config, head.get(pooling.KEY))
+    if dropout is not None:
+        override(config, dropout)
     try:
         return loader.from_config(config, dtype=torch.float32)  # type: ignore[no-any-return]
     except Exception as error:

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from nlpbench.config.sections import ModelSection
+from nlpbench.models import adapted
 from nlpbench.models.source import weight_files
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
-    """Writes configuration, safetensors weights and tokenizer, as `from_pretrained` reads them."""
+def save(
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
+    section: ModelSection | None = None,
+) -> None:
+    """Writes configuration, safetensors weights and tokenizer, as `from_pretrained` reads them.
+
+    Args:
+        section: where the base of adapters was loaded from; only these are written then.
+    """
+    from accelerate.utils import is_peft_model
+
     with disk_errors(directory):
-        model.save_pretrained(directory)
+        if is_peft_model(model):
+            assert section is not None
+            adapted.save(cast(Any, model), section, directory)
+        else:
+            model.save_pretrained(directory)
         tokenizer.save_pretrained(directory)
     # safetensors makes files that only their owner can read; the others are as the umask says.
-    mode = (directory / "config.json").stat().st_mode
+    mode = (directory / "tokenizer_config.json").stat().st_mode
     for file in weight_files(directory):
         file.chmod(mode)
 
@@ -45,16 +62,6 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise
         # torch.save loses the system's reason; there is hardly another.
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-
-
-def weights_hash(directory: Path) -> str:
-    """`sha256:…` over the weight files of a model directory."""
-    digest = hashlib.sha256()
-    for file in weight_files(directory):
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
 
 
 def size_mb(directory: Path) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 from nlpbench.config.errors import UserError
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZERS = (
     "tokenizer.json",
@@ -50,7 +53,7 @@ def find(
         directory = _in_package(name_or_path)
     elif Path(name_or_path).expanduser().is_dir():
         directory = Path(name_or_path).expanduser()
-        if (directory / "model").is_dir() and not (directory / "config.json").exists():
+        if (directory / "model").is_dir() and not holds_model(directory):
             directory /= "model"
     elif Path(name_or_path).expanduser().is_file():
         raise UserError(f"the model {name_or_path} is a file; name its directory")
@@ -62,12 +65,19 @@ def find(
         raise UserError(f"model.revision belongs to a hub model, and {name_or_path} is local")
     if tokenizer_only:
         return ModelSource(name_or_path, directory)
-    if not (directory / "config.json").is_file():
+    if not holds_model(directory):
         found = (directory / "checkpoints").is_dir()
         advice = "; the run is unfinished: nlpbench finetune … --resume" if found else ""
         raise UserError(f"{directory} holds no config.json, so no model{advice}")
-    _check_config(directory / "config.json")
+    for name in ("config.json", ADAPTER_CONFIG):
+        if (directory / name).is_file():
+            _check_config(directory / name)
     return ModelSource(name_or_path, directory)
+
+
+def holds_model(directory: Path) -> bool:
+    """Whether a model's configuration, or that of adapters for a model, is in a directory."""
+    return any((directory / name).is_file() for name in ("config.json", ADAPTER_CONFIG))
 
 
 def check(name_or_path: str, revision: str | None = None) -> None:
@@ -90,6 +100,9 @@ def check_weights(source: ModelSource) -> None:
     """Raises UserError unless a local model has whole safetensors files."""
     directory = source.directory
     if directory is None:
+        return
+    if (directory / ADAPTER_CONFIG).is_file():
+        _check_whole(directory / ADAPTER_WEIGHTS)
         return
     if not any((directory / name).is_file() for name in WEIGHTS):
         if any((directory / name).is_file() for name in PICKLES):
@@ -114,7 +127,9 @@ def check_tokenizer(source: ModelSource) -> None:
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The safetensors files of a model directory, all shards."""
+    """The safetensors files of a model directory, all shards; of adapters their own alone."""
+    if (directory / ADAPTER_CONFIG).is_file():
+        return [directory / ADAPTER_WEIGHTS]
     index = directory / WEIGHTS[1]
     if index.is_file():
         try:
@@ -125,6 +140,16 @@ def weight_files(directory: Path) -> list[Path]:
             raise UserError(f"{index} is damaged: {error}") from error
         return [directory / name for name in names]
     return [directory / WEIGHTS[0]] if (directory / WEIGHTS[0]).is_file() else []
+
+
+def weights_hash(directory: Path) -> str:
+    """`sha256:…` over the weight files of a model directory."""
+    digest = hashlib.sha256()
+    for file in weight_files(directory):
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _check_config(file: Path) -> None:

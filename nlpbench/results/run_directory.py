@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from nlpbench.config.document import parse
 from nlpbench.config.errors import UserError
+from nlpbench.config.problems import show
 from nlpbench.config.yaml12 import dump
 from nlpbench.results.files import told_clearly, write_text
 from nlpbench.results.record import RECORD
@@ -19,6 +20,7 @@ CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
 HISTORY = "history.jsonl"
 PREDICTIONS = "predictions.jsonl"
+SHOWN = 4
 State = Literal["empty", "other files", "another config", "unfinished", "finished"]
 
 
@@ -34,7 +36,7 @@ def check_free(directory: Path, config: dict[str, Any], resume: bool) -> None:
         )
     if state == "another config":
         raise UserError(
-            f"{directory} holds a run of another config (see: nlpbench show {directory}); "
+            f"{directory} holds a run of another config ({_differences(directory, config)}); "
             "name a new one with --output-dir"
         )
     if state == "finished":
@@ -110,6 +112,30 @@ def identity(config: dict[str, Any]) -> str:
     """What two runs of the same config have in common: all but the place of the output."""
     values = {key: value for key, value in config.items() if key != "output_dir"}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _differences(directory: Path, config: dict[str, Any]) -> str:
+    """The keys that differ, with both values."""
+    text = (directory / CONFIG).read_text(encoding="utf-8", errors="replace")
+    before, now = _flat(parse(text, CONFIG).values), _flat(config)
+    keys = [key for key in (before | now) if key != "output_dir"]
+    told = [
+        f"{key}: {show(before.get(key))} there, {show(now.get(key))} here"
+        for key in keys
+        if before.get(key) != now.get(key)
+    ]
+    more = f"; … {len(told)} keys in all" if len(told) > SHOWN else ""
+    return "; ".join(told[:SHOWN]) + more
+
+
+def _flat(values: Any, path: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    if not isinstance(values, dict):
+        return {path: values}
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{path}.{key}" if path else str(key))
+    return flat
 
 
 def _nearest_existing(path: Path) -> Path:

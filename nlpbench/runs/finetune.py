@@ -7,13 +7,17 @@ import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from nlpbench import models
 from nlpbench.config.errors import UserError
 from nlpbench.config.run_config import RunConfig
+from nlpbench.evaluation import processes
 from nlpbench.results import environment, files, run_directory
-from nlpbench.results.record import RECORD, Record
+from nlpbench.results.record import RECORD, Record, SplitRecord
+from nlpbench.runs import launch
 from nlpbench.runs.libraries import settle_libraries
+from nlpbench.runs.material import Material
 from nlpbench.runs.preparation import prepare
 from nlpbench.runs.scored_model import interval, score_model
 
@@ -22,6 +26,10 @@ logger = logging.getLogger("nlpbench")
 
 def finetune(config: RunConfig, output_dir: str | Path, resume: bool = False) -> list[Record]:
     """Fine-tunes and scores; one record for each seed of the config.
+
+    In a process that torchrun or `accelerate launch` started together with others, all of them call
+    this: each trains on its share of every batch, the first one alone writes, and all return the
+    same.
 
     Args:
         output_dir: the run directory; with `seeds` each has a directory `seed-N` in it.
@@ -32,9 +40,20 @@ def finetune(config: RunConfig, output_dir: str | Path, resume: bool = False) ->
         RunError: the training diverged.
     """
     settle_libraries()
+    launch.join(config)
     directory = Path(output_dir)
     if not config.seeds:
         return [_finetune(config, directory, resume)]
+    processes.from_first(lambda: _claim_for_seeds(config, directory, resume))
+    try:
+        return [_one_seed(config, seed, directory / f"seed-{seed}") for seed in config.seeds]
+    except Exception:
+        if processes.is_first():
+            run_directory.discard(directory)
+        raise
+
+
+def _claim_for_seeds(config: RunConfig, directory: Path, resume: bool) -> None:
     if not resume and _all_finished(config, directory):
         raise UserError(
             f"{directory} holds the finished runs of this config (see: nlpbench results "
@@ -42,11 +61,6 @@ def finetune(config: RunConfig, output_dir: str | Path, resume: bool = False) ->
         )
     run_directory.check_free(directory, config.resolved(), resume)
     run_directory.open_run(directory, config.resolved())
-    try:
-        return [_one_seed(config, seed, directory / f"seed-{seed}") for seed in config.seeds]
-    except Exception:
-        run_directory.discard(directory)
-        raise
 
 
 def _all_finished(config: RunConfig, directory: Path) -> bool:
@@ -61,34 +75,58 @@ def _one_seed(config: RunConfig, seed: int, directory: Path) -> Record:
     from nlpbench.results.record import read
 
     config = config.with_seed(seed)
-    state = run_directory.state_of(directory, config.resolved())
+    state = processes.from_first(lambda: run_directory.state_of(directory, config.resolved()))
     if state == "finished":
         logger.info("seed %d is finished", seed)
-        return read(directory)
+        return processes.from_first(lambda: read(directory))
     logger.info("seed %d", seed)
     return _finetune(config, directory, resume=state == "unfinished")
 
 
 def _finetune(config: RunConfig, directory: Path, resume: bool) -> Record:
-    from nlpbench.training.fit import fit, forget_checkpoints
+    from nlpbench.training.fit import fit
 
     started, clock = datetime.now(UTC), time.perf_counter()
-    run_directory.check_free(directory, config.resolved(), resume)
-    prepared = prepare(config)
+    processes.from_first(lambda: run_directory.check_free(directory, config.resolved(), resume))
+    with processes.first_goes_first():
+        prepared = prepare(config)
     material = prepared.material
-    run_directory.check_space(directory, prepared.megabytes_needed)
 
-    run_directory.open_run(directory, config.resolved())
+    processes.from_first(lambda: _claim(config, directory, prepared.megabytes_needed))
     try:
         training = fit(config, prepared.for_training(config), directory, resume)
     except Exception:
-        _discard_unless_learnt(directory)
+        if processes.is_first():
+            _discard_unless_learnt(directory)
         raise
-    with files.new_directory(directory / "model") as place:
-        models.save(prepared.loaded.model, prepared.tokenizer, place)
+    if processes.is_first():
+        with files.new_directory(directory / "model") as place:
+            models.save(prepared.loaded.model, prepared.tokenizer, place)
     data = material.records(prepared.features, config.max_length)
     warnings = prepared.warnings
     del prepared
+    return processes.from_first(
+        lambda: _score(config, directory, material, data, training, warnings, started, clock)
+    )
+
+
+def _claim(config: RunConfig, directory: Path, megabytes: float) -> None:
+    run_directory.check_space(directory, megabytes)
+    run_directory.open_run(directory, config.resolved())
+
+
+def _score(
+    config: RunConfig,
+    directory: Path,
+    material: Material,
+    data: dict[str, SplitRecord],
+    training: dict[str, Any],
+    warnings: list[str],
+    started: datetime,
+    clock: float,
+) -> Record:
+    """Scores the saved model, in this process alone, and writes what the run leaves."""
+    from nlpbench.training.fit import forget_checkpoints
 
     scored = score_model(config, str(directory / "model"), None, material)
     files.write_jsonl(directory / run_directory.PREDICTIONS, scored.predictions)
@@ -121,8 +159,10 @@ def _finetune(config: RunConfig, directory: Path, resume: bool) -> Record:
 
 def _discard_unless_learnt(directory: Path) -> None:
     """Removes the directory of a failed run that has no checkpoint to go on from."""
-    checkpoints = directory / run_directory.CHECKPOINTS
-    if not any(checkpoints.glob("checkpoint-*/trainer_state.json")):
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    from nlpbench.training.checkpoints import any_whole
+
+    place = directory / run_directory.CHECKPOINTS
+    if not any_whole(place):
+        shutil.rmtree(place, ignore_errors=True)
         (directory / run_directory.HISTORY).unlink(missing_ok=True)
         run_directory.discard(directory)

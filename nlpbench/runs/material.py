@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.run_config import RunConfig
+from nlpbench.data import cache
 from nlpbench.data.audit import Audit, audit
+from nlpbench.data.features import lengths
 from nlpbench.data.load import LoadedData, Split, load
 from nlpbench.results.record import SplitRecord
+from nlpbench.runs.features import encode as encode_rows
 from nlpbench.tasks import Task
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class Material:
 
     data: LoadedData
     labels: list[str]
-    texts: dict[str, list[str]]
+    texts: dict[str, Sequence[str]]
     references: dict[str, NDArray[Any]]
     audit: Audit
 
@@ -77,6 +79,7 @@ def read(config: RunConfig, needed: Sequence[str], labels: Sequence[str] | None 
         config.data.max_leakage,
         locate=lambda name, index: data.splits[name].locate(index),
     )
+    cache.release_pages()
     for warning in report.warnings:
         logger.warning("%s", warning)
     return Material(data, list(labels), texts, references, report)
@@ -125,17 +128,17 @@ def skew_warning(config: RunConfig, material: Material, watched: str | None) -> 
 def encode(config: RunConfig, material: Material, tokenizer: Any) -> dict[str, Dataset]:
     """The features of every split, with labels."""
     task = cast(Task, config.task)
-    return {
-        name: task.encode(split.rows, material.references[name], tokenizer)
+    features = {
+        name: encode_rows(task, split.rows, material.references[name], tokenizer)
         for name, split in material.data.splits.items()
     }
+    cache.release_pages()
+    return features
 
 
 def truncated_share(features: Dataset, max_length: int) -> float:
     """The share of rows that are cut off at `max_length` tokens."""
-    import numpy as np
-
-    return float(np.mean(np.array(features["whole_length"][:]) > max_length))
+    return float((lengths(features, "whole_length") > max_length).mean())
 
 
 def prediction_rows(split: Split, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -145,12 +148,10 @@ def prediction_rows(split: Split, rows: list[dict[str, Any]]) -> list[dict[str, 
 
 def _printable(
     task: Task, references: dict[str, NDArray[Any]], labels: Sequence[str]
-) -> dict[str, list[str]] | None:
+) -> dict[str, NDArray[Any]] | None:
+    import numpy as np
+
     if task.answer != "labels":
         return None
-    name = partial(_name, labels)
-    return {split: [name(number) for number in found] for split, found in references.items()}
-
-
-def _name(labels: Sequence[str], number: int) -> str:
-    return labels[number]
+    names = np.array(labels, dtype=object)  # a reference a row, to one string a class
+    return {split: names[found] for split, found in references.items()}

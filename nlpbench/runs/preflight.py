@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.run_config import RunConfig
+from nlpbench.data.features import lengths
 from nlpbench.evaluation import efficiency
 from nlpbench.evaluation.device import autocast, default_device
 from nlpbench.results import run_directory
@@ -107,7 +108,7 @@ def _two_batches(
     device = default_device()
     model.to(device).train()  # type: ignore[arg-type]
     collate = task.collate(tokenizer)
-    order = np.argsort(-np.array(train["length"][:]), kind="stable")
+    order = np.argsort(-lengths(train), kind="stable")
     middle = (len(order) - micro_batch_size) // 2
     starts = [0, max(0, middle)]
     real = computed = 0

@@ -57,6 +57,13 @@ class Prepared:
             train=self.features["train"],
             validation=self.features.get("validation"),
             validation_references=self.material.references.get("validation"),
+            train_references=self.material.references["train"],
+            train_id=self.material.data.splits["train"].id,
+            fingerprints={
+                name: split.fingerprint
+                for name, split in self.material.data.splits.items()
+                if name in ("train", "validation")
+            },
         )
 
 

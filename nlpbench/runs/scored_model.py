@@ -13,6 +13,7 @@ from nlpbench.evaluation.predict import predict
 from nlpbench.evaluation.score import score, try_out
 from nlpbench.results.record import Score, SplitRecord
 from nlpbench.runs import material as materials
+from nlpbench.runs.features import encode
 from nlpbench.runs.material import Material
 from nlpbench.tasks import Task
 
@@ -77,7 +78,7 @@ def score_model(
     loaded, tokenizer, labels = opened.loaded, opened.tokenizer, opened.labels
     material = opened.material
     split, references = material.data.splits[section.split], material.references[section.split]
-    features = task.encode(split.rows, None, tokenizer)
+    features = encode(task, split.rows, None, tokenizer)
     collate = task.collate(tokenizer)
     with efficiency.PeakMemory() as memory:
         outputs = predict(

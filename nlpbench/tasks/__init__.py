@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from nlpbench.config.component import Component
 
@@ -17,6 +17,37 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Locate = Callable[[int], str]
+
+EncodeBatch = Callable[[Mapping[str, list[Any]]], Mapping[str, Any]]
+
+
+class Keep(Protocol):
+    """Makes the features of rows, or finds them where an earlier run kept them."""
+
+    def __call__(self, rows: Dataset, options: Mapping[str, Any], encode: EncodeBatch) -> Dataset:
+        """
+        Args:
+            rows: with the columns that are encoded, and no other.
+            options: all that the features follow from besides rows and tokenizer.
+            encode: columns of a batch of rows to columns of features.
+        """
+        ...
+
+
+def keep_in_memory(
+    rows: Dataset,
+    options: Mapping[str, Any],  # noqa: ARG001
+    encode: EncodeBatch,
+) -> Dataset:
+    """For few rows: makes the features anew, and leaves nothing behind."""
+    return rows.map(
+        encode,
+        batched=True,
+        remove_columns=rows.column_names,
+        keep_in_memory=True,
+        load_from_cache_file=False,
+        new_fingerprint="encoded",
+    )
 
 
 @dataclass(frozen=True)
@@ -88,7 +119,7 @@ class Task(Component, ABC):
         """
 
     @abstractmethod
-    def texts(self, rows: Dataset, locate: Locate) -> list[str]:
+    def texts(self, rows: Dataset, locate: Locate) -> Sequence[str]:
         """What a row says, for the audit; raises UserError for a column that holds no text."""
 
     @abstractmethod
@@ -106,9 +137,17 @@ class Task(Component, ABC):
 
     @abstractmethod
     def encode(
-        self, rows: Dataset, references: NDArray[Any] | None, tokenizer: PreTrainedTokenizerBase
+        self,
+        rows: Dataset,
+        references: NDArray[Any] | None,
+        tokenizer: PreTrainedTokenizerBase,
+        keep: Keep = keep_in_memory,
     ) -> Dataset:
-        """The features: `input_ids` and what else the model takes, `length`, `whole_length`, `labels`."""
+        """The features: `input_ids` and what else the model takes, `length`, `whole_length`, `labels`.
+
+        Args:
+            keep: makes all features but `labels`, which may change where texts do not.
+        """
 
     @abstractmethod
     def collate(
@@ -117,10 +156,12 @@ class Task(Component, ABC):
         """Makes a padded batch of features."""
 
     @abstractmethod
-    def loss(
-        self, logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0
-    ) -> torch.Tensor:
-        """The loss summed over all targets of the batch: a scalar."""
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The plain loss summed over all targets of the batch: a scalar, in float32 at least.
+
+        It is the `loss` of a validation split, and what training minimises where no strategy
+        weighs, smooths or focuses it.
+        """
 
     @abstractmethod
     def decode(self, logits: NDArray[np.float32]) -> Predictions:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
+from nlpbench.tasks._columns import (
+    Distinct,
+    arrays,
+    enumerate_arrays,
+    find_distinct,
+    first_null,
+)
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from datasets import Dataset
     from numpy.typing import NDArray
 
@@ -26,12 +34,14 @@ def find(rows: Dataset, column: str, locate: Locate, names: Sequence[str] | None
     Args:
         names: what the integers 0, 1, … of the column mean, if the config says so.
     """
-    values = _labelled(rows, column, locate)
     given = names or _feature_names(rows, column)
-    spelled = [_spell(value, column, index, locate, given) for index, value in enumerate(values)]
-    found = _in_order(dict(zip(spelled, values, strict=True)), given)
-    _check_classes(found, column, locate)
-    return found
+    found: dict[str, Any] = {}
+    distinct = _labelled(rows, column, locate)
+    for value, index in zip(distinct.values, distinct.first, strict=True):
+        found[_spell(value, column, index, locate, given)] = value
+    classes = _in_order(found, given)
+    _check_classes(classes, column, locate)
+    return classes
 
 
 def find_in_lists(
@@ -55,10 +65,10 @@ def ids(
     import numpy as np
 
     lookup = _Lookup(labels, names or _feature_names(rows, column), column, locate)
-    return np.array(
-        [lookup(value, index) for index, value in enumerate(_labelled(rows, column, locate))],
-        dtype=np.int64,
-    )
+    distinct = _labelled(rows, column, locate)
+    pairs = zip(distinct.values, distinct.first, strict=True)
+    numbers = np.array([lookup(value, index) for value, index in pairs], dtype=np.int64)
+    return numbers[distinct.codes]
 
 
 def indicators(
@@ -81,29 +91,46 @@ def indicator_columns(rows: Dataset, columns: Sequence[str], locate: Locate) -> 
 
     flags = np.zeros((len(rows), len(columns)), dtype=np.int64)
     for number, column in enumerate(columns):
-        for index, value in enumerate(rows[column][:]):
+        distinct = find_distinct(rows, column)
+        for value, index in zip(distinct.values, distinct.first, strict=True):
             if value not in (0, 1):
                 raise UserError(
                     f"{locate(index)}: the column {column} must hold 0 or 1 (got {show(value)})"
                 )
-            flags[index, number] = value
+        flags[:, number] = np.array(distinct.values, dtype=np.int64)[distinct.codes]
     return flags
 
 
 def numbers(rows: Dataset, column: str, locate: Locate) -> NDArray[np.float64]:
     """(n,) values of a regression."""
     import numpy as np
+    import pyarrow as pa
 
-    values = rows[column][:]
-    for index, value in enumerate(values):
+    parts = []
+    for array in arrays(rows, column):
+        if not (_is_number(array.type) or pa.types.is_null(array.type)):
+            break
+        parts.append(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    values = np.concatenate(parts) if parts else np.array([np.nan])
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
+        index = int(wrong[0])
+        value = rows[index][column]
         if _missing(value):
-            raise UserError(_no_label(column, values, index, locate))
-        if isinstance(value, bool | str | list | dict) or not math.isfinite(value):
-            raise UserError(
-                f"{locate(index)}: the column {column} must hold numbers for a regression "
-                f"(got {show(value)})"
-            )
-    return np.array(values, dtype=np.float64)
+            raise UserError(_no_label(rows, column, index, locate))
+        raise UserError(
+            f"{locate(index)}: the column {column} must hold numbers for a regression "
+            f"(got {show(value)})"
+        )
+    return values
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    )
 
 
 class _Lookup:
@@ -132,44 +159,53 @@ class _Lookup:
         return number
 
 
-def _labelled(rows: Dataset, column: str, locate: Locate) -> list[Any]:
-    values: list[Any] = rows[column][:]
+def _labelled(rows: Dataset, column: str, locate: Locate) -> Distinct:
+    distinct = find_distinct(rows, column)
     hidden = _feature_names(rows, column) is not None
-    for index, value in enumerate(values):
+    for value, index in zip(distinct.values, distinct.first, strict=True):
         if hidden and value == -1:
             raise UserError(
                 f"{locate(index)}: the label is -1, so this split's labels are hidden; "
                 "score another one with evaluation.split"
             )
         if _missing(value):
-            raise UserError(_no_label(column, values, index, locate))
-    return values
+            raise UserError(_no_label(rows, column, index, locate))
+    return distinct
 
 
-def _lists(rows: Dataset, column: str, locate: Locate) -> list[list[Any]]:
-    values = rows[column][:]
-    for index, value in enumerate(values):
-        if not isinstance(value, list):
+def _lists(rows: Dataset, column: str, locate: Locate) -> Iterator[list[Any]]:
+    for index, array in enumerate_arrays(rows, column):
+        wrong = index if not _is_list(array.type) else first_null(array, index)
+        if wrong is not None:
             raise UserError(
-                f"{locate(index)}: the column {column} must hold lists of labels "
-                f"(got {show(value)})"
+                f"{locate(wrong)}: the column {column} must hold lists of labels "
+                f"(got {show(rows[wrong][column])})"
             )
-    return values  # type: ignore[no-any-return]
+    for array in arrays(rows, column):
+        yield from array.to_pylist()
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
 
 
 def _missing(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def _no_label(column: str, values: list[Any], first: int, locate: Locate) -> str:
-    more = sum(map(_missing, values)) - 1
+def _no_label(rows: Dataset, column: str, first: int, locate: Locate) -> str:
+    more = sum(_missing(value) for array in arrays(rows, column) for value in array.to_pylist()) - 1
     if not more:
         return (
             f"{locate(first)}: the column {column} has no label here; label this row or take it out"
         )
     return (
         f"{locate(first)}: the column {column} has no label here, nor in {more} more of "
-        f"{len(values)} rows; label these rows or take them out"
+        f"{len(rows)} rows; label these rows or take them out"
     )
 
 

@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import Invalid, Problem, show
-from nlpbench.tasks import Locate, Predictions, Task
+from nlpbench.tasks import Keep, Locate, Predictions, Task, keep_in_memory
+from nlpbench.tasks._columns import Texts, enumerate_arrays, first_null, to_column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +52,10 @@ class TextClassification(Task):
     )
     max_length: int = Field(128, ge=2, description="tokens of a row; the rest is cut off")
     threshold: float = Field(0.5, gt=0, lt=1, description="of a label's probability (multi-label)")
+    pooling: Literal["cls", "mean", "max"] | None = Field(
+        None,
+        description="which token states of an encoder a linear head reads; its own unless told",
+    )
 
     @model_validator(mode="after")
     def columns_fit(self) -> TextClassification:
@@ -93,8 +98,7 @@ class TextClassification(Task):
 
     @property
     def columns(self) -> list[str]:
-        pair = [self.text_pair_column] if self.text_pair_column else []
-        return [self.text_column, *pair, *self._label_columns]
+        return [*self._text_columns, *self._label_columns]
 
     @property
     def stratify_by(self) -> str | None:
@@ -103,6 +107,10 @@ class TextClassification(Task):
     @property
     def auto_class(self) -> str:
         return "AutoModelForSequenceClassification"
+
+    @property
+    def _text_columns(self) -> list[str]:
+        return [self.text_column, *([self.text_pair_column] if self.text_pair_column else [])]
 
     @property
     def _label_columns(self) -> list[str]:
@@ -132,20 +140,20 @@ class TextClassification(Task):
             return class_labels.indicators(rows, column, labels, locate, self.labels)
         return class_labels.ids(rows, column, labels, locate, self.labels)
 
-    def texts(self, rows: Dataset, locate: Locate) -> list[str]:
-        first = _strings(rows, self.text_column, locate)
-        if self.text_pair_column is None:
-            return first
-        second = _strings(rows, self.text_pair_column, locate)
-        return [f"{one}\n{two}" for one, two in zip(first, second, strict=True)]
+    def texts(self, rows: Dataset, locate: Locate) -> Sequence[str]:
+        for column in self._text_columns:
+            _check_texts(rows, column, locate)
+        return Texts(rows, self._text_columns)
 
     def head(self, labels: Sequence[str]) -> dict[str, Any]:
+        pooling = {} if self.pooling is None else {"nlpbench_pooling": self.pooling}
         if self.problem_type == REGRESSION:
-            return {"problem_type": REGRESSION, "num_labels": 1}
+            return {"problem_type": REGRESSION, "num_labels": 1, **pooling}
         return {
             "problem_type": self.problem_type,
             "id2label": dict(enumerate(labels)),
             "label2id": {label: number for number, label in enumerate(labels)},
+            **pooling,
         }
 
     def labels_of(self, model: PreTrainedModel) -> list[str]:
@@ -155,6 +163,12 @@ class TextClassification(Task):
         if known is not None and known != self.problem_type:
             raise UserError(
                 f"the model was trained for {known}, and task.problem_type is {self.problem_type}"
+            )
+        pooling = getattr(model.config, "nlpbench_pooling", None)
+        if self.pooling not in (None, pooling):
+            trained = "with its own head" if pooling is None else f"with {pooling}"
+            raise UserError(
+                f"the model was trained {trained}, and task.pooling is {self.pooling}; leave it out"
             )
         if self.problem_type == REGRESSION:
             if count != 1:
@@ -168,7 +182,11 @@ class TextClassification(Task):
         return [str(names[number]) for number in range(len(names))]
 
     def encode(
-        self, rows: Dataset, references: NDArray[Any] | None, tokenizer: PreTrainedTokenizerBase
+        self,
+        rows: Dataset,
+        references: NDArray[Any] | None,
+        tokenizer: PreTrainedTokenizerBase,
+        keep: Keep = keep_in_memory,
     ) -> Dataset:
         special = tokenizer.num_special_tokens_to_add(pair=self.text_pair_column is not None)
         if special >= self.max_length:
@@ -176,20 +194,17 @@ class TextClassification(Task):
                 f"task.max_length is {self.max_length}, and {special} tokens of every row are "
                 "special ones; make it longer"
             )
-        features = rows.select_columns(
-            [name for name in self.columns if name not in self._label_columns]
-        )
-        features = features.map(
-            partial(_tokenize, tokenizer, self.text_column, self.text_pair_column, self.max_length),
-            batched=True,
-            remove_columns=features.column_names,
-            keep_in_memory=True,
-            load_from_cache_file=False,
-            new_fingerprint="encoded",
+        options = {
+            "text_column": self.text_column,
+            "text_pair_column": self.text_pair_column,
+            "max_length": self.max_length,
+        }
+        features = keep(
+            rows.select_columns(self._text_columns), options, partial(_tokenize, tokenizer, options)
         )
         if references is not None:
             targets = references if self.problem_type == SINGLE else references.astype("float32")
-            features = features.add_column("labels", targets.tolist())
+            features = features.add_column("labels", to_column(targets))
         return features
 
     def collate(
@@ -205,14 +220,14 @@ class TextClassification(Task):
 
         return pad
 
-    def loss(
-        self, logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0
-    ) -> torch.Tensor:
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        import torch
         from torch.nn import functional as F
 
-        logits = logits.float()
+        logits = logits if logits.dtype == torch.float64 else logits.float()
         if self.problem_type == SINGLE:
-            return F.cross_entropy(logits, labels, reduction="sum", label_smoothing=label_smoothing)
+            return F.cross_entropy(logits, labels, reduction="sum")
+        labels = labels.to(logits.dtype)
         if self.problem_type == MULTI:
             return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
         return F.mse_loss(logits.squeeze(-1), labels, reduction="sum")
@@ -262,12 +277,10 @@ def _set_name(labels: Sequence[str], flags: Sequence[int]) -> list[str]:
 
 
 def _tokenize(
-    tokenizer: PreTrainedTokenizerBase,
-    text_column: str,
-    pair_column: str | None,
-    max_length: int,
-    batch: Mapping[str, list[str]],
+    tokenizer: PreTrainedTokenizerBase, options: Mapping[str, Any], batch: Mapping[str, list[str]]
 ) -> dict[str, Any]:
+    text_column, pair_column = options["text_column"], options["text_pair_column"]
+    max_length = options["max_length"]
     # The whole row is encoded once, so that what is cut off can be counted.
     pairs = batch[pair_column] if pair_column else None
     whole = tokenizer(batch[text_column], pairs, truncation=False, verbose=False)
@@ -294,10 +307,13 @@ def _tokenize(
     return {**encoded, "length": lengths, "whole_length": whole_lengths}
 
 
-def _strings(rows: Dataset, column: str, locate: Locate) -> list[str]:
-    values: list[Any] = rows[column][:]
-    for index, value in enumerate(values):
-        if not isinstance(value, str):
+def _check_texts(rows: Dataset, column: str, locate: Locate) -> None:
+    import pyarrow as pa
+
+    for start, array in enumerate_arrays(rows, column):
+        is_text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
+        index = first_null(array, start) if is_text else start
+        if index is not None:
+            value = rows[index][column]
             what = "is empty (null)" if value is None else f"holds no text (got {show(value)})"
             raise UserError(f"{locate(index)}: the column {column} {what}")
-    return values

@@ -18,7 +18,10 @@ logger = logging.getLogger("nlpbench")
 
 
 class History(TrainerCallback):
-    """Writes a line a log entry to history.jsonl; a resumed run drops the lines it repeats."""
+    """Writes a line a log entry to history.jsonl; a resumed run drops the lines it repeats.
+
+    Of several processes the first one writes.
+    """
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -26,6 +29,8 @@ class History(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
+        if not state.is_world_process_zero:
+            return
         kept = []
         if self.file.exists() and state.global_step:
             for line in self.file.read_text(encoding="utf-8").splitlines(keepends=True):
@@ -47,6 +52,8 @@ class History(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
+        if not state.is_world_process_zero:
+            return
         entry: dict[str, Any] = {"step": state.global_step, "epoch": round(state.epoch or 0, 4)}
         entry |= {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -162,6 +169,8 @@ class EarlyStopping(TrainerCallback, ExportableState):
         metrics: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
+        if not state.global_step:  # the model as it came; nothing was learnt to wait for
+            return
         value = (metrics or {})[self.key]
         gain = math.inf if self.best is None else value - self.best
         if self.best is not None and not self.higher_is_better:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import logging
 import shutil
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpbench.config.errors import UserError
+from nlpbench.config.errors import RunError, UserError
 from nlpbench.config.run_config import RunConfig
-from nlpbench.config.sections import TrainingSection
+from nlpbench.config.training import TrainingSection
+from nlpbench.evaluation import processes
 from nlpbench.evaluation.device import default_device
 from nlpbench.evaluation.metrics import Metric
 from nlpbench.evaluation.predict import predict
@@ -22,21 +25,18 @@ from nlpbench.models import disk_errors
 from nlpbench.results import run_directory
 from nlpbench.results.files import told_clearly
 from nlpbench.tasks import Task
-from nlpbench.training.precision import Precision, choose
+from nlpbench.training import checkpoints, compilation, precision
+from nlpbench.training.arguments import training_arguments
 from nlpbench.training.schedule import Schedule, plan
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from numpy.typing import NDArray
-    from transformers import (
-        PreTrainedModel,
-        PreTrainedTokenizerBase,
-        TrainerState,
-        TrainingArguments,
-    )
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState
+
+    from nlpbench.training.trainer import BenchTrainer
 
 logger = logging.getLogger("nlpbench")
-TRAINER_STATE = "trainer_state.json"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,13 @@ class Watched:
 
 @dataclass(frozen=True)
 class Materials:
-    """What a training run needs besides its config."""
+    """What a training run needs besides its config.
+
+    Attributes:
+        train_references: what `task.references` makes of the training rows.
+        train_id: the id of a training row by its number.
+        fingerprints: of the splits that training reads.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -60,6 +66,9 @@ class Materials:
     train: Dataset
     validation: Dataset | None
     validation_references: NDArray[Any] | None
+    train_references: NDArray[Any]
+    train_id: Callable[[int], int | str]
+    fingerprints: dict[str, str]
 
 
 def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) -> dict[str, Any]:
@@ -69,25 +78,165 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
         what the record says about the training.
 
     Raises:
-        UserError: arguments that the device or transformers does not accept.
-        RunError: the training diverged.
+        UserError: arguments that the device or transformers does not accept, or a run that cannot
+            be gone on with.
+        RunError: the training diverged, or a single row does not fit into memory.
     """
+    section = config.training
+    chosen = precision.choose(
+        section.precision, materials.model.config.model_type, default_device()
+    )
+    schedule = plan(section, len(materials.train), processes.count())
+    compiled = compilation.choose(section.torch_compile, default_device(), schedule.steps)
+    place = directory / run_directory.CHECKPOINTS
+    facts = _facts(schedule, materials)
+    last = processes.from_first(lambda: _last(place, facts)) if resume else None
+    prepare_model(materials.model, section, config.seed)
+    trainer = _trainer(config, materials, directory, schedule, chosen, compiled)
+    if section.per_device_train_batch_size == "auto":
+        trainer.find_micro_batch_size(chosen.name)
+    logger.info(
+        "training %d steps of %d rows (%s), %d of warm-up, %s because %s",
+        schedule.steps,
+        section.effective_batch_size,
+        f"{trainer.accumulation} x {trainer.micro_batch_size}",
+        schedule.warmup_steps,
+        chosen.name,
+        chosen.reason,
+    )
+    processes.from_first(lambda: checkpoints.note_run(place, facts))
+    started = time.perf_counter()
+    _train(trainer, last, section.load_best_model_at_end)
+    if trainer.model is not materials.model:
+        materials.model.load_state_dict(trainer.whole_weights())
+    state, watched = trainer.state, materials.watched
+    return {
+        "steps": state.global_step,
+        "planned_steps": schedule.steps,
+        "warmup_steps": schedule.warmup_steps,
+        "epochs": state.epoch,
+        "seconds": time.perf_counter() - started,
+        "resumed_from_step": checkpoints.step(last) if last else None,
+        "micro_batch_size": trainer.micro_batch_size,
+        "gradient_accumulation_steps": trainer.accumulation,
+        "processes": schedule.processes,
+        "precision": chosen.name,
+        "precision_reason": chosen.reason,
+        "compiled": compiled.on,
+        "compiled_reason": compiled.reason,
+        "trained_parameters": sum(
+            p.numel() for p in materials.model.parameters() if p.requires_grad
+        ),
+        "padded_share": trainer.padded_share(),
+        "watched": watched.key if watched else None,
+        "best_step": state.best_global_step if watched and section.load_best_model_at_end else None,
+        "best_value": state.best_metric if state.best_global_step else None,
+    }
+
+
+def check_arguments(
+    config: RunConfig, schedule: Schedule, chosen: precision.Precision, watched: Watched | None
+) -> None:
+    """Raises UserError for training arguments that transformers refuses; writes nothing."""
+    training_arguments(config, schedule, chosen, watched, Path("checkpoints"))
+
+
+def forget_checkpoints(directory: Path) -> None:
+    """Frees the disk once the record is written."""
+    shutil.rmtree(directory / run_directory.CHECKPOINTS, ignore_errors=True)
+
+
+def prepare_model(model: PreTrainedModel, section: TrainingSection, seed: int) -> None:
+    """What the strategies do to the model before its first step.
+
+    Raises:
+        UserError: parts that the model does not have.
+    """
+    from nlpbench.models.reinitialise import reinitialise
+    from nlpbench.training.freezing import freeze
+
+    if section.reinit_layers:
+        reinitialise(model, section.reinit_layers, seed)
+    if section.freeze:
+        freeze(model, section.freeze)
+
+
+def _last(place: Path, facts: dict[str, Any]) -> Path | None:
+    checkpoints.check_run(place, facts)
+    return checkpoints.last(place)
+
+
+def _facts(schedule: Schedule, materials: Materials) -> dict[str, Any]:
+    """What a resumed run must have in common with the one before."""
+    return {
+        "number of processes": schedule.processes,
+        "effective batch size": schedule.effective_batch_size,
+        **{f"fingerprint of {name}": found for name, found in materials.fingerprints.items()},
+    }
+
+
+def _trainer(
+    config: RunConfig,
+    materials: Materials,
+    directory: Path,
+    schedule: Schedule,
+    chosen: precision.Precision,
+    compiled: compilation.Compilation,
+) -> BenchTrainer:
     from transformers.trainer_callback import PrinterCallback
 
-    from nlpbench.training.callbacks import BestCheckpoint, EarlyStopping, History, ShowProgress
-    from nlpbench.training.trainer import BenchTrainer
+    from nlpbench.training.batches import NumberedRows, StepCollator
+    from nlpbench.training.divergence import Divergence
+    from nlpbench.training.objective import build
+    from nlpbench.training.sampling import FollowEpoch, train_sampler
+    from nlpbench.training.trainer import BenchTrainer, Plan
 
-    section, model = config.training, materials.model
-    precision = choose(section.precision, model.config.model_type, default_device())
-    schedule = plan(section, len(materials.train))
+    section, place = config.training, directory / run_directory.CHECKPOINTS
+    collate = materials.task.collate(materials.tokenizer)
+    rows = NumberedRows(materials.train)
+    # A model that is spread over the processes does not become a plain one again.
+    model = copy.deepcopy(materials.model) if section.fsdp else materials.model
+    sampler = train_sampler(
+        section,
+        materials.train["length"][:],
+        materials.train_references,
+        schedule.effective_batch_size,
+        config.seed,
+    )
+    trainer = BenchTrainer(
+        model=model,
+        args=training_arguments(config, schedule, chosen, materials.watched, place, compiled.on),
+        data_collator=StepCollator(
+            collate, schedule.micro_batch_size, partial(rows.__getitem__, 0)
+        ),
+        train_dataset=rows,
+        eval_dataset=materials.validation,
+        processing_class=materials.tokenizer,
+        callbacks=[FollowEpoch(sampler), *_callbacks(section, schedule, materials, directory)],
+        plan=Plan(
+            section=section,
+            schedule=schedule,
+            objective=build(section, materials.task, materials.labels, materials.train_references),
+            sampler=sampler,
+            evaluate=lambda: _evaluate(config, materials, model),
+            divergence=Divergence(materials.train_id, section.logging_steps),
+            save_total_limit=int(section.arguments.get("save_total_limit") or 1),
+        ),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _callbacks(
+    section: TrainingSection, schedule: Schedule, materials: Materials, directory: Path
+) -> list[Any]:
+    from nlpbench.training.callbacks import BestCheckpoint, EarlyStopping, History, ShowProgress
+
     watched = materials.watched
-    checkpoints = directory / run_directory.CHECKPOINTS
-    arguments = _arguments(config, schedule, precision, watched, checkpoints)
-    show = ShowProgress(watched.key if watched else None)
     callbacks: list[Any] = [
         History(directory / run_directory.HISTORY),
-        BestCheckpoint(checkpoints),
-        show,
+        BestCheckpoint(directory / run_directory.CHECKPOINTS),
+        ShowProgress(watched.key if watched else None),
     ]
     if section.early_stopping_patience is not None and watched is not None:
         callbacks.append(
@@ -98,150 +247,63 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
                 watched.higher_is_better,
             )
         )
+    if section.gradual_unfreezing is not None:
+        from nlpbench.training.freezing import GradualUnfreezing
 
-    def loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
-        total = materials.task.loss(outputs.logits, labels, section.label_smoothing_factor)
-        return total / (labels.numel() if num_items_in_batch is None else num_items_in_batch)
+        pace = section.gradual_unfreezing.epochs_per_layer
+        callbacks.append(GradualUnfreezing(materials.model, pace, schedule.steps_per_epoch))
+    return callbacks
 
-    trainer = BenchTrainer(
-        model=model,
-        args=arguments,
-        data_collator=materials.task.collate(materials.tokenizer),
-        train_dataset=materials.train,
-        eval_dataset=materials.validation,
-        processing_class=materials.tokenizer,
-        compute_loss_func=loss,
-        callbacks=callbacks,
-        evaluate_now=lambda: _evaluate(config, materials),
-    )
-    trainer.remove_callback(PrinterCallback)
-    logger.info(
-        "training %d steps of %d rows (%s), %d of warm-up, %s because %s",
-        schedule.steps,
-        section.effective_batch_size,
-        f"{schedule.accumulation} x {schedule.micro_batch_size}",
-        schedule.warmup_steps,
-        precision.name,
-        precision.reason,
-    )
-    last = _last_checkpoint(checkpoints) if resume else None
+
+def _train(trainer: BenchTrainer, last: Path | None, best: bool) -> None:
+    from accelerate.utils import set_seed
+
+    from nlpbench.training.callbacks import ShowProgress
+
+    place = Path(str(trainer.args.output_dir))
     if last is not None:
         logger.info("resuming from %s", last)
-    started = time.perf_counter()
-    if last is not None and (done := _finished(last)) is not None:
-        trainer.state = done
-        _restore(model, checkpoints, done, last, section.load_best_model_at_end)
-    else:
-        try:
-            with told_clearly(checkpoints), disk_errors(checkpoints), warnings.catch_warnings():
-                warnings.filterwarnings("ignore", module=r"torch|accelerate|transformers")
-                trainer.train(resume_from_checkpoint=str(last) if last else None)
-        except ImportError as error:
-            raise UserError(f"training: {error}") from error
-        finally:
-            show.close()
-    state = trainer.state
-    return {
-        "steps": state.global_step,
-        "planned_steps": schedule.steps,
-        "warmup_steps": schedule.warmup_steps,
-        "epochs": state.epoch,
-        "seconds": time.perf_counter() - started,
-        "resumed_from_step": _step(last) if last else None,
-        "micro_batch_size": schedule.micro_batch_size,
-        "gradient_accumulation_steps": schedule.accumulation,
-        "precision": precision.name,
-        "precision_reason": precision.reason,
-        "padded_share": trainer.padded_share,
-        "watched": watched.key if watched else None,
-        "best_step": state.best_global_step if watched and section.load_best_model_at_end else None,
-        "best_value": state.best_metric if state.best_global_step else None,
-    }
-
-
-def check_arguments(
-    config: RunConfig, schedule: Schedule, precision: Precision, watched: Watched | None
-) -> None:
-    """Raises UserError for training arguments that transformers refuses; writes nothing."""
-    _arguments(config, schedule, precision, watched, Path("checkpoints"))
-
-
-def forget_checkpoints(directory: Path) -> None:
-    """Frees the disk once the record is written."""
-    shutil.rmtree(directory / run_directory.CHECKPOINTS, ignore_errors=True)
-
-
-def _arguments(
-    config: RunConfig,
-    schedule: Schedule,
-    precision: Precision,
-    watched: Watched | None,
-    checkpoints: Path,
-) -> TrainingArguments:
-    from transformers import TrainingArguments
-
-    section = config.training
-    device = default_device()
+        if (done := _finished(last)) is not None:
+            trainer.state = done
+            _restore(trainer.model, place, done, last, best)
+            return
     try:
-        return TrainingArguments(
-            output_dir=str(checkpoints),
-            num_train_epochs=section.num_train_epochs,
-            max_steps=section.max_steps or -1,
-            learning_rate=section.learning_rate,
-            lr_scheduler_type=_scheduler(section),
-            warmup_steps=schedule.warmup_steps,
-            weight_decay=section.weight_decay,
-            max_grad_norm=section.max_grad_norm,
-            per_device_train_batch_size=schedule.micro_batch_size,
-            gradient_accumulation_steps=schedule.accumulation,
-            train_sampling_strategy=section.train_sampling_strategy,
-            bf16=precision.name == "bf16",
-            fp16=precision.name == "fp16",
-            use_cpu=device.type == "cpu",
-            eval_strategy=section.eval_strategy,
-            eval_steps=section.eval_steps,
-            save_strategy="epoch" if section.eval_strategy == "no" else section.eval_strategy,
-            save_steps=section.eval_steps or 500,
-            logging_steps=section.logging_steps,
-            logging_nan_inf_filter=False,
-            load_best_model_at_end=watched is not None and section.load_best_model_at_end,
-            metric_for_best_model=f"eval_{watched.key}" if watched else None,
-            greater_is_better=watched.higher_is_better if watched else None,
-            restore_callback_states_from_checkpoint=True,
-            remove_unused_columns=False,
-            disable_tqdm=True,
-            seed=config.seed,
-            **{
-                "save_total_limit": 1,
-                "report_to": "none",
-                "dataloader_pin_memory": device.type == "cuda",
-                **section.arguments,
-            },
-        )
-    except (ValueError, TypeError, ImportError) as error:
-        raise UserError(f"training: transformers does not accept this: {error}") from error
+        with told_clearly(place), disk_errors(place), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"torch|accelerate|transformers")
+            if processes.count() > 1:  # each with dropout masks of its own
+                set_seed(trainer.args.seed, device_specific=True)
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+    except ImportError as error:
+        raise UserError(f"training: {error}") from error
+    except RunError as error:
+        kept = trainer.last_saved_step
+        raise RunError(
+            f"{error}; the checkpoint of step {kept} is kept in {place.parent}"
+            if kept
+            else str(error)
+        ) from error
+    finally:
+        for callback in trainer.callback_handler.callbacks:
+            if isinstance(callback, ShowProgress):
+                callback.close()
 
 
-def _scheduler(section: TrainingSection) -> str:
-    # transformers' "constant" leaves warm-up out without a word.
-    if section.lr_scheduler_type == "constant" and section.warmup_steps:
-        return "constant_with_warmup"
-    return section.lr_scheduler_type
-
-
-def _evaluate(config: RunConfig, materials: Materials) -> dict[str, float]:
+def _evaluate(
+    config: RunConfig, materials: Materials, model: PreTrainedModel
+) -> dict[str, float]:
     """The validation scores, by the same path as every other evaluation."""
     import torch
 
     assert materials.validation is not None
     assert materials.validation_references is not None
     outputs = predict(
-        materials.model,
+        model,
         materials.validation,
         materials.task.collate(materials.tokenizer),
         batch_size=config.evaluation.batch_size,
         precision=config.evaluation.precision,
         what="validating",
+        shared=True,
     )
     targets = torch.tensor(materials.validation["labels"][:])
     total = materials.task.loss(torch.from_numpy(outputs.logits), targets)
@@ -252,29 +314,11 @@ def _evaluate(config: RunConfig, materials: Materials) -> dict[str, float]:
     return {"loss": float(total) / targets.numel(), **found}
 
 
-def _last_checkpoint(checkpoints: Path) -> Path | None:
-    """The last whole checkpoint; what a kill left half written is removed."""
-    found = sorted(checkpoints.glob("checkpoint-*"), key=_step, reverse=True)
-    for place in found:
-        try:
-            # Its state is the last file of a checkpoint that transformers writes.
-            json.loads((place / TRAINER_STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(place)
-        else:
-            return place
-    return None
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
-
-
 def _finished(checkpoint: Path) -> TrainerState | None:
     """The state at a checkpoint after which no step follows: Trainer.train would take one more."""
     from transformers import TrainerState
 
-    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE))
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     stopping = state.stateful_callbacks.get("EarlyStopping")
     waited = stopping is not None and stopping["args"]["waited"] >= stopping["args"]["patience"]
     return state if waited or state.global_step >= state.max_steps else None

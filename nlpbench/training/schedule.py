@@ -6,18 +6,31 @@ import math
 from dataclasses import dataclass
 
 from nlpbench.config.errors import UserError
-from nlpbench.config.sections import TrainingSection
+from nlpbench.config.training import TrainingSection
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps are optimiser steps; a micro-batch is what one device computes at a time."""
+    """Steps are optimiser steps; a micro-batch is what one device computes at a time.
+
+    Attributes:
+        rows_per_process: of one step, in `accumulation` micro-batches.
+    """
 
     micro_batch_size: int
     accumulation: int
     steps_per_epoch: int
     steps: int
     warmup_steps: int
+    processes: int = 1
+
+    @property
+    def rows_per_process(self) -> int:
+        return self.micro_batch_size * self.accumulation
+
+    @property
+    def effective_batch_size(self) -> int:
+        return self.rows_per_process * self.processes
 
     @property
     def epochs(self) -> float:
@@ -35,7 +48,8 @@ def plan(section: TrainingSection, rows: int, processes: int = 1) -> Schedule:
         raise UserError(
             f"training.effective_batch_size {effective} is not a multiple of {processes} processes"
         )
-    micro = section.per_device_train_batch_size or effective // processes
+    asked = section.per_device_train_batch_size
+    micro = asked if isinstance(asked, int) else effective // processes
     if effective % (micro * processes):
         raise UserError(
             f"training.effective_batch_size {effective} is not a multiple of "
@@ -45,4 +59,4 @@ def plan(section: TrainingSection, rows: int, processes: int = 1) -> Schedule:
     steps = section.max_steps or math.ceil(section.num_train_epochs * per_epoch)
     warmup = section.warmup_steps
     whole = int(warmup) if warmup >= 1 else math.ceil(steps * warmup)
-    return Schedule(micro, effective // (micro * processes), per_epoch, steps, whole)
+    return Schedule(micro, effective // (micro * processes), per_epoch, steps, whole, processes)

@@ -1,33 +1,289 @@
-"""The transformers Trainer with nlpbench's loss, evaluation and guard against divergence."""
+"""The transformers Trainer with nlpbench's batches, loss, evaluation and guards."""
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from accelerate.data_loader import prepare_data_loader
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.trainer_optimizer import is_optimizer_factory
+from transformers.trainer_utils import rotate_checkpoints
 
-from nlpbench.config.errors import RunError
+from nlpbench.config.errors import RunError, UserError
+from nlpbench.config.training import TrainingSection
+from nlpbench.evaluation import memory, processes
+from nlpbench.evaluation.device import autocast
+from nlpbench.training import checkpoints, learning_rates
+from nlpbench.training.batches import Batch, cut
+from nlpbench.training.cpu_kernels import CpuKernels
+from nlpbench.training.divergence import Divergence
+from nlpbench.training.objective import Objective
+from nlpbench.training.parameter_groups import parameter_groups
+from nlpbench.training.sampling import TrainSampler
+from nlpbench.training.schedule import Schedule
+from nlpbench.training.shares import Shares
+
+logger = logging.getLogger("nlpbench")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What BenchTrainer knows beyond a Trainer's arguments."""
+
+    section: TrainingSection
+    schedule: Schedule
+    objective: Objective
+    sampler: TrainSampler
+    evaluate: Callable[[], dict[str, float]]
+    divergence: Divergence
+    save_total_limit: int
+    states: tuple[checkpoints.State, ...] = ()
 
 
 class BenchTrainer(Trainer):
-    """Differs from its base in a few things.
+    """Trainer sees one batch a step: all rows of the effective batch that fall to its process.
 
-    The loss is the task's sum over all targets of the effective batch divided by their number:
-    the base takes these heads' mean losses for normalised ones and adds them up, so that a step
-    over 4 micro-batches is 4 times too large (transformers#47688). Evaluation is
-    nlpbench's own prediction path, handed in as `evaluate_now`. A loss that is not finite stops
-    the run.
+    Here they are cut into micro-batches, whose losses are summed and divided by the number of
+    targets in the effective batch, over all processes: the base takes the mean losses of most heads
+    for normalised ones and adds them up, so that a step over 4 micro-batches is 4 times too large
+    (transformers#47688). Where a micro-batch does not fit into memory, the step is done again with
+    halved ones. Evaluation is nlpbench's own prediction path.
     """
 
-    def __init__(self, *args: Any, evaluate_now: Callable[[], dict[str, float]], **kwargs: Any):
+    def __init__(self, *args: Any, plan: Plan, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.evaluate_now = evaluate_now
-        self.tokens_computed = 0
-        self.tokens_padded = torch.zeros((), dtype=torch.long, device=self.args.device)
+        self.plan = plan
+        self.micro_batch_size = plan.schedule.micro_batch_size
+        self.tokens_computed = self.tokens_padded = 0
+        self.last_saved_step: int | None = None
+        self.kernels = CpuKernels(self.model)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        # A compiler makes kernels of its own, and torch.compile cannot see into these.
+        with nullcontext() if self.args.torch_compile else self.kernels():
+            return super().train(*args, **kwargs)
+
+    @contextmanager
+    def _plain_model(self) -> Iterator[None]:
+        if not self.kernels.in_use:
+            yield
+            return
+        self.kernels.take_out()
+        try:
+            yield
+        finally:
+            self.kernels.put_in()
+
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        state = self.accelerator.state
+        if self.args.fsdp_plugin_args and state.distributed_type == DistributedType.MULTI_CPU:
+            # accelerate spreads models over GPUs only, and would train by DDP without a word.
+            state.distributed_type = DistributedType.FSDP
+            state.fsdp_plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
+
+    def whole_weights(self) -> dict[str, torch.Tensor]:
+        """The weights of a model that is spread over the processes, all of them, on the CPU."""
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+        return get_model_state_dict(
+            self.model_wrapped, options=StateDictOptions(full_state_dict=True)
+        )
+
+    # What a step is
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], torch.Tensor | int | None]:
+        batches = list(islice(epoch_iterator, num_batches))
+        targets = sum(self.plan.objective.targets(batch["labels"]) for batch in batches)
+        items = torch.as_tensor(targets, device=device)
+        if self.args.world_size > 1:
+            items = self.accelerator.gather(items).sum()
+        return batches, items
+
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: Batch,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        step = self.state.global_step + 1
+        self.plan.divergence.remember(step, inputs["rows"])
+        self.tokens_computed += inputs["computed"]
+        self.tokens_padded += inputs["padded"]
+        if not len(inputs["rows"]):  # an empty share: its stand-in has no part in the gradient
+            num_items_in_batch = torch.tensor(torch.inf, device=self.args.device)
+        loss = None
+        while loss is None:
+            try:
+                loss = self._accumulate(model, inputs["pieces"], num_items_in_batch)
+            except Exception as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                self._halve(error)
+            if loss is None:  # outside of the handler, whose traceback holds the tensors
+                model.zero_grad()
+                memory.free()
+        self.plan.divergence.watch("loss", loss, step, self._rate())
+        return loss
+
+    def _accumulate(
+        self, model: torch.nn.Module, pieces: list[Batch], items: torch.Tensor | int | None
+    ) -> torch.Tensor:
+        pieces = cut(pieces, self.micro_batch_size)
+        shares = [items] * len(pieces)
+        if self.is_fsdp_enabled:  # each forward pass is one of all processes
+            lacking = max(processes.gather(len(pieces))) - len(pieces)
+            pieces += pieces[:1] * lacking
+            shares += [torch.full_like(items, torch.inf)] * lacking
+        total = torch.zeros((), device=self.args.device)
+        for number, (piece, items) in enumerate(zip(pieces, shares, strict=True), 1):
+            last = number == len(pieces)
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                total = total + super().training_step(model, piece, items)
+        return total
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        batch = dict(inputs)
+        labels = batch.pop("labels")
+        outputs = model(**self.plan.objective.inputs(batch))
+        # Each process has the gradient of its own rows, and their mean is taken.
+        total = self.plan.objective.total(outputs.logits, labels) * self.accelerator.num_processes
+        loss = total / num_items_in_batch
+        return (loss, outputs) if return_outputs else loss
+
+    def _halve(self, error: Exception) -> None:
+        size = self.micro_batch_size
+        if self.args.world_size > 1:  # the others wait for this process's gradients
+            raise RunError(
+                f"a micro-batch of {size} rows does not fit into memory ({error}); set "
+                "training.per_device_train_batch_size to fewer rows, or to auto"
+            ) from error
+        self.micro_batch_size = memory.halved(size, error)
+        logger.warning(
+            "step %d: %d rows at a time do not fit into memory; going on with %d",
+            self.state.global_step + 1,
+            size,
+            self.micro_batch_size,
+        )
+
+    def find_micro_batch_size(self, precision: str) -> None:
+        """Takes the most rows at a time that fit, found out on the longest rows of all."""
+        rows = self.train_dataset.features
+        longest = np.argsort(-np.array(rows["length"][:]), kind="stable")[: self.micro_batch_size]
+        model, objective = self.model, self.plan.objective
+        device = self.args.device
+        collate = self.data_collator.collate
+
+        def attempt(size: int) -> None:
+            batch = dict(collate(rows.select(longest[:size].tolist()).to_list()))
+            labels = batch.pop("labels").to(device)
+            # AdamW's two moments, which the first step makes
+            trained = [p for p in model.parameters() if p.requires_grad]
+            moments = [torch.empty_like(p) for p in (*trained, *trained)]
+            try:
+                with autocast(device, precision):
+                    inputs = {key: value.to(device) for key, value in batch.items()}
+                    logits = model(**objective.inputs(inputs)).logits
+                objective.total(logits, labels).backward()
+            finally:
+                del moments
+                model.zero_grad()
+
+        was_training = model.training
+        model.to(device).train()
+        with torch.random.fork_rng():
+            found = memory.largest_that_fits(self.micro_batch_size, attempt)
+        model.train(was_training)
+        if self.args.world_size > 1:
+            found = int(self.accelerator.gather(torch.tensor([found], device=device)).min())
+        self.micro_batch_size = self.data_collator.size = found
+
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm)
+        if not self.args.fp16:  # there one overflowing gradient is what loss scaling is for
+            step = self.state.global_step + 1
+            self.plan.divergence.watch("gradient norm", torch.as_tensor(norm), step, self._rate())
+        return norm
+
+    def _rate(self) -> float:
+        return max(self.lr_scheduler.get_last_lr())
+
+    def floating_point_ops(self, inputs: Batch) -> int:
+        return 0  # of no use here, and the base looks for token ids at the top of the batch
+
+    # What is trained on, with which rates
+
+    def get_train_dataloader(self) -> Any:
+        args = self.args
+        loader = DataLoader(
+            self.train_dataset,
+            batch_sampler=Shares(
+                self.plan.sampler,
+                self.plan.schedule.effective_batch_size,
+                args.process_index,
+                args.world_size,
+                args.dataloader_drop_last,
+            ),
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            multiprocessing_context=args.dataloader_multiprocessing_context,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            in_order=args.dataloader_in_order,
+        )
+        # Batches are shared out already.
+        return prepare_data_loader(
+            loader, args.device, num_processes=1, process_index=0, put_on_device=True,
+            non_blocking=args.dataloader_pin_memory,
+        )  # fmt: skip
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        section = self.plan.section
+        if section.layerwise_lr_decay is None and section.head_learning_rate is None:
+            return super().create_optimizer(model)
+        kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+        if is_optimizer_factory(kind) or {"params", "model", "optimizer_dict"} & options.keys():
+            raise UserError(
+                f"training.arguments.optim: {self.args.optim} makes its own parameter groups; take "
+                "another one with layerwise_lr_decay and head_learning_rate"
+            )
+        self.optimizer = kind(parameter_groups(model or self.model, section), **options)
+        return self.optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> Any:
+        if self.lr_scheduler is None:
+            self.lr_scheduler = learning_rates.scheduler(
+                self.plan.section,
+                optimizer or self.optimizer,
+                num_training_steps,
+                self.plan.schedule.warmup_steps,
+                self.args.lr_scheduler_kwargs,
+            )
+        return self.lr_scheduler
+
+    # What is measured and kept
 
     def evaluate(
         self,
@@ -35,67 +291,48 @@ class BenchTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        values = {f"{metric_key_prefix}_{key}": value for key, value in self.evaluate_now().items()}
+        with self._plain_model():
+            found = self.plan.evaluate()
+        values = {f"{metric_key_prefix}_{key}": value for key, value in found.items()}
         self.log(values)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, values
         )
         return values
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        # The base reads the lengths one by one from the data set at every epoch: 10 seconds for
-        # 67,000 rows.
-        rows: Any = self.train_dataset if train_dataset is None else train_dataset
-        if self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
-        return LengthGroupedSampler(
-            self.args.train_batch_size * self.args.gradient_accumulation_steps,
-            lengths=rows["length"][:],
-        )
-
-    def get_batch_samples(
-        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
-    ) -> tuple[list[Any], torch.Tensor | int | None]:
-        samples, items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if items is not None and samples and samples[0]["labels"].is_floating_point():
-            # The base leaves out targets of -100, which mark nothing among numbers.
-            items = torch.tensor(sum(batch["labels"].numel() for batch in samples), device=device)
-            if self.args.world_size > 1:
-                items = self.accelerator.gather(items).sum()
-        return samples, items
-
-    def training_step(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, Any],
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> torch.Tensor:
-        mask = inputs.get("attention_mask")
-        if mask is not None:
-            self.tokens_computed += mask.numel()
-            self.tokens_padded += (mask == 0).sum().to(self.tokens_padded.device)
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        if loss.device.type == "cpu":  # elsewhere this would wait for the device at every step
-            self.check_finite("loss", loss.item(), self.state.global_step + 1)
-        return loss
-
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        for key in ("loss", "grad_norm", "eval_loss"):
-            if key in logs:
-                self.check_finite(key, logs[key], self.state.global_step)
+        self.plan.divergence.check_watched(self._rate())
+        if "eval_loss" in logs:
+            self.plan.divergence.check(
+                "validation loss", logs["eval_loss"], self.state.global_step, self._rate()
+            )
         super().log(logs, start_time)
 
-    def check_finite(self, what: str, value: float, step: int) -> None:
-        # One overflowing gradient is what fp16's loss scaling is for.
-        if math.isfinite(value) or (what == "grad_norm" and self.args.fp16):
-            return
-        rate = self.lr_scheduler.get_last_lr()[0] if self.lr_scheduler else math.nan
-        raise RunError(
-            f"the {what} became {value} at step {step} (learning rate {rate:.3g}): the training "
-            "has diverged; try a lower training.learning_rate, more warmup_steps, or "
-            "precision: fp32"
-        )
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        place = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        checkpoints.unseal(place)
+        super()._save_checkpoint(model, trial)
+        self.last_saved_step = self.state.global_step
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            for state in self.plan.states:
+                state.save(place)
+            checkpoints.seal(place)
+            # The base would do this before the new one is whole.
+            rotate_checkpoints(
+                output_dir=str(self.args.output_dir),
+                save_total_limit=self.plan.save_total_limit,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+                use_mtime=True,
+            )
 
     @property
+    def accumulation(self) -> int:
+        """Micro-batches of a step."""
+        return -(-self.plan.schedule.rows_per_process // self.micro_batch_size)
+
     def padded_share(self) -> float:
-        return float(self.tokens_padded) / self.tokens_computed if self.tokens_computed else 0.0
+        """Padding's share of the tokens that all processes have computed; all must ask for it."""
+        counts = processes.gather((self.tokens_padded, self.tokens_computed))
+        padded, computed = map(sum, zip(*counts, strict=True))
+        return padded / computed if computed else 0.0

@@ -20,7 +20,8 @@ from nlpbench.config import registry
 from nlpbench.config.errors import ConfigError, UserError
 from nlpbench.config.load import load, loads
 from nlpbench.config.run_config import RunConfig
-from nlpbench.config.sections import EvaluationSection, TrainingSection
+from nlpbench.config.sections import EvaluationSection
+from nlpbench.config.training import TrainingSection
 
 REST = {"model": "model: some-model", "data": "data: some.csv", "task": "task: text-classification"}
 TABLES = sorted((Path(__file__).parent / "broken").glob("*.yaml"))

@@ -20,6 +20,7 @@ KEYWORDS = {
     *("$schema", "$defs", "$ref", "title", "description", "default", "type", "properties", "items"),
     *("required", "additionalProperties", "enum", "const", "anyOf", "minimum", "maximum"),
     *("exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems", "maxItems"),
+    "minProperties",
 }
 TYPES = {
     "object": dict,
@@ -70,7 +71,10 @@ def fits(value: Any, schema: dict[str, Any]) -> bool:
             return False
         if others is False and not set(value) <= set(known):
             return False
-        return all(fits(item, known[key]) for key, item in value.items() if key in known)
+        if len(value) < schema.get("minProperties", 0):
+            return False
+        rest = others if isinstance(others, dict) else {}
+        return all(fits(item, known.get(key, rest)) for key, item in value.items())
     if isinstance(value, list):
         return len(value) >= schema.get("minItems", 0) and all(
             fits(item, schema.get("items", {})) for item in value

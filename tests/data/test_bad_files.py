@@ -311,10 +311,10 @@ def test_unreadable_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write("a.csv")
 
-    def refuse(self: Path) -> bytes:
+    def refuse(self: Path, *args: object, **kwargs: object) -> None:
         raise PermissionError(13, os.strerror(13))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(UserError, match=r"^a\.csv: cannot be read \(Permission denied\)$"):
         load(DataSection(source="a.csv"), ["train"], ["text"])
 

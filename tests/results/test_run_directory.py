@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,10 @@ def test_state_of(make: Make, state: str, tmp_path: Path) -> None:
 REFUSED = {
     ("other files", False): "is not empty and no run directory; name a new one with --output-dir",
     ("other files", True): "is not empty and no run directory; name a new one with --output-dir",
-    ("another config", False): "holds a run of another config (see: nlpbench show {place}); name "
-    "a new one with --output-dir",
-    ("another config", True): "holds a run of another config (see: nlpbench show {place}); name "
-    "a new one with --output-dir",
+    ("another config", False): "holds a run of another config ({differences}); name a new one with "
+    "--output-dir",
+    ("another config", True): "holds a run of another config ({differences}); name a new one with "
+    "--output-dir",
     ("finished", False): "holds the finished run of this config (see: nlpbench results {place}); "
     "name a new one with --output-dir to run it again",
     ("finished", True): "holds the finished run of this config (see: nlpbench results {place}); "
@@ -101,10 +102,27 @@ def test_check_free(make: Make, state: str, resume: bool, tmp_path: Path) -> Non
     if message := REFUSED.get((state, resume)):
         with pytest.raises(UserError) as caught:
             check_free(place, CONFIG, resume)
-        assert str(caught.value) == f"{place} {message.format(place=place)}"
+        found = str(caught.value)
+        if state == "another config":
+            found = re.sub(r"\(.+: .+ there, .+ here\)", "({differences})", found)
+            message = message.replace("{differences}", "{{differences}}")
+        assert found == f"{place} {message.format(place=place)}"
     else:
         check_free(place, CONFIG, resume)
     assert snapshot(tmp_path) == before
+
+
+def test_the_keys_that_differ_are_named(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    open_run(place, CONFIG)
+    other = {"training": {"learning_rate": 1e-3}, "seeds": [1, 2], "a": {"b": 1, "c": None}}
+    with pytest.raises(UserError) as caught:
+        check_free(place, other, resume=True)
+    assert str(caught.value) == (
+        f"{place} holds a run of another config (seed: 42 there, null here; "
+        "training.learning_rate: 5e-05 there, 0.001 here; seeds: null there, [1, 2] here; "
+        "a.b: null there, 1 here); name a new one with --output-dir"
+    )
 
 
 @pytest.mark.parametrize("name", ["file", "file/run", "file/deep/run"])

@@ -86,8 +86,8 @@ def test_another_config_does_not_take_the_directory(config, finished):
     before = contents(finished)
     message = refused(config(training={**SHORT, "learning_rate": 0.01}), finished)
     assert message == (
-        f"{finished} holds a run of another config (see: nlpbench show {finished}); "
-        "name a new one with --output-dir"
+        f"{finished} holds a run of another config (training.learning_rate: 0.005 there, 0.01 "
+        "here); name a new one with --output-dir"
     )
     assert message == refused(config(training={**SHORT, "learning_rate": 0.01}), finished, True)
     assert contents(finished) == before

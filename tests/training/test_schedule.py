@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlpbench.config.errors import UserError
-from nlpbench.config.sections import TrainingSection
+from nlpbench.config.training import TrainingSection
 from nlpbench.training import precision
 from nlpbench.training.schedule import plan
 

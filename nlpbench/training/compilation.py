@@ -1,0 +1,47 @@
+"""Whether a run compiles its model: only where the steps to come repay it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from nlpbench.config.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+# A compilation takes one to two minutes for a model of BERT's size; a step of such a model saves
+# about a hundredth of a second by it.
+STEPS_THAT_REPAY = 10_000
+
+
+@dataclass(frozen=True)
+class Compilation:
+    on: bool
+    reason: str
+
+
+def choose(asked: bool | Literal["auto"], device: torch.device, steps: int) -> Compilation:
+    """`auto` is on for long runs on a GPU.
+
+    On CPUs it is off: there a compiled step was not faster than one with nlpbench's own dropout,
+    as `scripts/benchmark.py compile` measures.
+
+    Raises:
+        UserError: asked for where there is no compiler.
+    """
+    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if asked is True:
+        if compiler is None:
+            raise UserError("training.torch_compile: true needs a C++ compiler, and none was found")
+        return Compilation(True, "asked for")
+    if asked is False:
+        return Compilation(False, "not asked for")
+    if device.type != "cuda":
+        return Compilation(False, f"a compiled step is not faster on {device.type}")
+    if compiler is None:
+        return Compilation(False, "no C++ compiler was found")
+    if steps < STEPS_THAT_REPAY:
+        return Compilation(False, f"{steps} steps do not repay it")
+    return Compilation(True, f"{steps} steps repay it")

@@ -1,0 +1,31 @@
+"""Puts the weights of a checkpoint into the model that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlpbench.models.adapted import without_deprecations
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def restore_weights(model: nn.Module, checkpoint: Path) -> None:
+    """Gives a model the weights that Trainer saved of it.
+
+    Of a model with adapters a checkpoint has these alone, of a HeadOnly the head alone.
+    """
+    from accelerate.utils import is_peft_model
+    from safetensors.torch import load_file
+    from transformers import PreTrainedModel
+
+    if is_peft_model(model):
+        adapted: Any = model
+        with without_deprecations():
+            adapted.load_adapter(str(checkpoint), adapted.active_adapter, is_trainable=True)
+    elif isinstance(model, PreTrainedModel):
+        saved = type(model).from_pretrained(checkpoint, dtype=model.dtype)
+        model.load_state_dict(saved.state_dict())
+    else:
+        model.load_state_dict(load_file(checkpoint / "model.safetensors"))
