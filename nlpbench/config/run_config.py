@@ -76,7 +76,9 @@ class RunConfig(Section):
         lora = self.training.lora
         if lora is not None and not lora.merge and self.model.name_or_path is None:
             message = "its adapters belong to random weights, which nobody could load again"
-            problems.append(Problem(("training", "lora"), message, "write merge: true", at_key=True))
+            problems.append(
+                Problem(("training", "lora"), message, "write merge: true", at_key=True)
+            )
         if problems:
             raise Invalid(*problems)
         return self

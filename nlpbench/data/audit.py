@@ -203,7 +203,7 @@ def audit_split(found: Look, labels: Iterable[str] | None) -> SplitAudit:
     if labels is not None:
         numbers: dict[str, int] = {}
         codes = np.fromiter(
-            (numbers.setdefault(label, len(numbers)) for label in labels), np.int64, len(found.keys)
+            (numbers.setdefault(label, len(numbers)) for label in labels), np.int32, len(found.keys)
         )
         rows = np.bincount(codes, minlength=len(numbers)).tolist()
         classes = {name: rows[numbers[name]] for name in sorted(numbers)}
@@ -212,8 +212,8 @@ def audit_split(found: Look, labels: Iterable[str] | None) -> SplitAudit:
         rows=len(found.filled),
         classes=classes,
         empty_texts=int((~found.filled).sum()),
-        exact_duplicates=len(exact) - len(np.unique(exact)),
-        normalised_duplicates=len(keys) - len(np.unique(keys)),
+        exact_duplicates=len(exact) - distinct(exact),
+        normalised_duplicates=len(keys) - distinct(keys),
         words=percentiles(found.words),
         characters=percentiles(found.characters),
         conflicting_texts=conflicting_texts,
@@ -221,13 +221,25 @@ def audit_split(found: Look, labels: Iterable[str] | None) -> SplitAudit:
     )
 
 
-def conflicts(keys: NDArray[np.uint64], codes: NDArray[np.int64]) -> tuple[int, int]:
+def distinct(hashes: NDArray[np.uint64]) -> int:
+    import numpy as np
+
+    ordered = np.sort(hashes)
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + bool(len(ordered))
+
+
+def conflicts(keys: NDArray[np.uint64], codes: NDArray[np.int32]) -> tuple[int, int]:
     """How many texts have more than one label, and how many rows hold them."""
     import numpy as np
 
-    _, text_of, rows = np.unique(keys, return_inverse=True, return_counts=True)
-    classes = int(codes.max(initial=0)) + 1
-    conflicting = np.bincount(np.unique(text_of * classes + codes) // classes) > 1
+    if not len(keys):
+        return 0, 0
+    order = np.argsort(keys)
+    ordered = keys[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    codes = codes[order]
+    conflicting = np.minimum.reduceat(codes, starts) != np.maximum.reduceat(codes, starts)
+    rows = np.diff(starts, append=len(keys))
     return int(conflicting.sum()), int(rows[conflicting].sum())
 
 
@@ -235,11 +247,12 @@ def find_leakage(train: Look, found: Look) -> Leakage:
     import numpy as np
 
     train_rows = np.flatnonzero(train.filled)
-    keys, first = np.unique(train.keys[train.filled], return_index=True)
-    leaking = np.flatnonzero(found.filled & np.isin(found.keys, keys))
-    exact = int(np.isin(found.exact[leaking], train.exact).sum())
+    order = train_rows[np.argsort(train.keys[train.filled], kind="stable")]
+    keys = train.keys[order]
+    leaking = np.flatnonzero(found.filled & stand_in(keys, found.keys))
+    exact = int(stand_in(np.sort(train.exact), found.exact[leaking]).sum())
     shown = leaking[:EXAMPLES]
-    twins = train_rows[first[np.searchsorted(keys, found.keys[shown])]]
+    twins = order[np.searchsorted(keys, found.keys[shown])]  # the first row of those alike
     total = max(len(found.filled), 1)
     return Leakage(
         exact_rows=exact,
@@ -248,6 +261,16 @@ def find_leakage(train: Look, found: Look) -> Leakage:
         normalised_share=len(leaking) / total,
         examples=list(zip(shown.tolist(), twins.tolist(), strict=True)),
     )
+
+
+def stand_in(ordered: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """(n,) which of the hashes stand among the ordered ones."""
+    import numpy as np
+
+    if not len(ordered):
+        return np.zeros(len(hashes), np.bool_)
+    places = np.minimum(np.searchsorted(ordered, hashes), len(ordered) - 1)
+    return np.asarray(ordered[places] == hashes)
 
 
 @functools.cache

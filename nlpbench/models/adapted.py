@@ -65,7 +65,7 @@ class Base:
         from transformers import CONFIG_MAPPING
 
         kind = CONFIG_MAPPING[self.config["model_type"]]
-        return kind.from_dict(self.config)  # type: ignore[no-any-return]
+        return kind.from_dict(self.config)
 
 
 def need_peft(key: str) -> None:
@@ -145,10 +145,10 @@ def put_on(
     from peft import PeftModel
     from peft.utils import ModulesToSaveWrapper
 
-    with told_clearly(sources.ModelSource(str(directory), directory), "adapters"):
-        with without_deprecations():
-            warnings.filterwarnings("error", message="Found missing adapter keys")
-            PeftModel.from_pretrained(model, str(directory))
+    source = sources.ModelSource(str(directory), directory)
+    with told_clearly(source, "adapters"), without_deprecations():
+        warnings.filterwarnings("error", message="Found missing adapter keys")
+        PeftModel.from_pretrained(model, str(directory))
     brought = []
     # The untrained head, which peft keeps beside the trained one, costs memory for nothing.
     for name, module in list(model.named_modules()):

@@ -37,7 +37,7 @@ def save(
             assert section is not None
             adapted.save(cast(Any, model), section, directory)
         else:
-            model.save_pretrained(directory)
+            cast(Any, model).save_pretrained(directory)
         tokenizer.save_pretrained(directory)
     # safetensors makes files that only their owner can read; the others are as the umask says.
     mode = (directory / "tokenizer_config.json").stat().st_mode

@@ -90,21 +90,21 @@ def _finetune(config: RunConfig, directory: Path, resume: bool) -> Record:
     processes.from_first(lambda: run_directory.check_free(directory, config.resolved(), resume))
     with processes.first_goes_first():
         prepared = prepare(config)
-    material = prepared.material
+    material, needed = prepared.material, prepared.megabytes_needed
 
-    processes.from_first(lambda: _claim(config, directory, prepared.megabytes_needed))
+    processes.from_first(lambda: _claim(config, directory, needed))
     try:
-        training = fit(config, prepared.for_training(config), directory, resume)
+        fitted = fit(config, prepared.for_training(config), directory, resume)
     except Exception:
         if processes.is_first():
             _discard_unless_learnt(directory)
         raise
     if processes.is_first():
         with files.new_directory(directory / "model") as place:
-            models.save(prepared.loaded.model, prepared.tokenizer, place)
+            models.save(fitted.model, prepared.tokenizer, place, config.model)
     data = material.records(prepared.features, config.max_length)
-    warnings = prepared.warnings
-    del prepared
+    warnings, training = prepared.warnings, fitted.training
+    del prepared, fitted
     return processes.from_first(
         lambda: _score(config, directory, material, data, training, warnings, started, clock)
     )

@@ -28,16 +28,23 @@ ERROR_FILE = "TORCHELASTIC_ERROR_FILE"  # where torch's launcher looks for a pro
 SECONDS_TO_END = 5
 
 
+class InterruptedRunError(RunError):
+    """A run that Ctrl-C ended."""
+
+    exit_code = 130
+
+
 def check(config: RunConfig, count: int) -> None:
     """Raises UserError where the config cannot run in so many processes on this machine."""
+    from nlpbench.training.arguments import spread
     from nlpbench.training.schedule import plan
 
-    if processes.count() > 1:
+    if os.environ.get("WORLD_SIZE"):
         raise UserError(
-            f"--processes {count}: this process is already one of {processes.count()} that a "
-            "launcher started; leave --processes out"
+            f"--processes {count}: a launcher has started this process already, as one of "
+            f"{processes.count()}; leave --processes out"
         )
-    plan(config.training, rows=count, processes=count)
+    spread(config.training, plan(config.training, rows=count, processes=count))
     import torch
 
     devices = torch.cuda.device_count()
@@ -51,7 +58,7 @@ def launch(arguments: Sequence[str], count: int) -> None:
     Raises:
         NlpbenchError: what ended the first process that failed; the others are ended within
             seconds.
-        KeyboardInterrupt: after Ctrl-C, when all processes have ended.
+        InterruptedRunError: after Ctrl-C, when all processes have ended.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -81,7 +88,7 @@ def launch(arguments: Sequence[str], count: int) -> None:
             raise _cause(error.failures) from None
         except SignalException as error:
             if error.sigval == signal.SIGINT:
-                raise KeyboardInterrupt from None
+                raise InterruptedRunError("interrupted; go on with --resume") from None
             raise RunError(f"ended by {error.sigval.name}") from None
 
 

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 BATCHES = 2
 
 
-def preflight(config: RunConfig, directory: Path, resume: bool) -> str:
+def preflight(config: RunConfig, directory: Path, resume: bool, processes: int = 1) -> str:
     """What `finetune --dry-run` reports: all of `check_model`, and whether the directory is free."""
     run_directory.check_free(directory, config.resolved(), resume)
-    return check_model(config, directory) + f"\noutput: {directory}"
+    return check_model(config, directory, processes) + f"\noutput: {directory}"
 
 
 def preflight_evaluation(config: RunConfig, names: Sequence[str]) -> str:
@@ -51,8 +51,9 @@ def check_data(config: RunConfig) -> str:
     return _data_report(materials.read(config, config.needed_splits))
 
 
-def check_model(config: RunConfig, directory: Path = Path()) -> str:
+def check_model(config: RunConfig, directory: Path = Path(), processes: int = 1) -> str:
     """Loads everything, trains on two batches and forgets it, and says what a run would take."""
+    from nlpbench.training import learner
     from nlpbench.training.fit import check_arguments
     from nlpbench.training.precision import choose
     from nlpbench.training.schedule import plan
@@ -60,9 +61,10 @@ def check_model(config: RunConfig, directory: Path = Path()) -> str:
     settle_libraries()
     prepared = prepare(config)
     loaded, watched, features = prepared.loaded, prepared.watched, prepared.features
-    schedule = plan(config.training, len(features["train"]))
+    schedule = plan(config.training, len(features["train"]), processes)
     precision = choose(config.training.precision, loaded.model.config.model_type, default_device())
     check_arguments(config, schedule, precision, watched)
+    learner.check(config, prepared.for_training(config))
     with efficiency.PeakMemory() as memory:
         seconds, padded = _two_batches(
             config, loaded.model, features["train"], prepared.tokenizer, precision.name,

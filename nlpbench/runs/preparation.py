@@ -64,6 +64,8 @@ class Prepared:
                 for name, split in self.material.data.splits.items()
                 if name in ("train", "validation")
             },
+            fresh=self.loaded.fresh,
+            directory=self.loaded.directory,
         )
 
 

@@ -12,7 +12,7 @@ from nlpbench.config.strategies import Lora
 from nlpbench.models.adapted import need_peft, without_deprecations
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    from peft import LoraConfig, PeftModel
     from torch import nn
     from transformers import PreTrainedModel
 
@@ -37,15 +37,29 @@ def add(
     Raises:
         UserError: peft is not installed, or layers that the model does not have.
     """
+    settings = _settings(model, section, fresh)
+    settings.base_model_name_or_path = None if directory is None else str(directory)
+    from peft import get_peft_model
+
+    with without_deprecations():
+        return get_peft_model(model, settings)
+
+
+def check(model: PreTrainedModel, section: Lora, fresh: Sequence[str] = ()) -> None:
+    """Raises the UserErrors of `add`, and leaves the model as it is."""
+    _settings(model, section, fresh)
+
+
+def _settings(model: PreTrainedModel, section: Lora, fresh: Sequence[str]) -> LoraConfig:
     need_peft("training.lora")
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig
     from transformers.pytorch_utils import Conv1D
 
     whole = _trained_as_a_whole(model, fresh, section)
     layers = _linear_layers(model, whole)
     wanted = _targets(section, model.config.model_type, layers)
     chosen = [layer for name, layer in layers.items() if wanted == ALL or _is_one(name, wanted)]
-    settings = LoraConfig(
+    return LoraConfig(
         r=section.r,
         lora_alpha=section.alpha,  # type: ignore[arg-type]
         lora_dropout=section.dropout,
@@ -54,17 +68,14 @@ def add(
         fan_in_fan_out=any(isinstance(layer, Conv1D) for layer in chosen),
         modules_to_save=whole,
         task_type="SEQ_CLS" if _classifies(model) else None,
-        base_model_name_or_path=None if directory is None else str(directory),
     )
-    with without_deprecations():
-        return get_peft_model(model, settings)  # type: ignore[return-value]
 
 
 def finish(model: PeftModel, section: Lora) -> PeftModel | PreTrainedModel:
     """What is saved: with `merge` a plain model, to whose weights the adapters have been added."""
     merged: PreTrainedModel
     if section.merge:
-        merged = model.merge_and_unload()  # type: ignore[operator]
+        merged = model.merge_and_unload()
         return merged
     return model
 

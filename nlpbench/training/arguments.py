@@ -70,8 +70,7 @@ def training_arguments(
     if section.gradual_unfreezing is not None:
         # Processes wait for the gradients of all that was to be trained when they met.
         own["ddp_find_unused_parameters"] = True
-    if schedule.processes > 1:
-        own |= _spread(section, schedule)
+    own |= spread(section, schedule)
     defaults: dict[str, Any] = {"report_to": "none", "dataloader_pin_memory": False}
     if device.type == "cuda":
         defaults |= {"dataloader_pin_memory": True, "dataloader_num_workers": 2}
@@ -86,8 +85,19 @@ def training_arguments(
     return made
 
 
-def _spread(section: TrainingSection, schedule: Schedule) -> dict[str, Any]:
-    """How the model is spread over the processes."""
+def spread(section: TrainingSection, schedule: Schedule) -> dict[str, Any]:
+    """The arguments by which the model is spread over the processes; none unless asked for.
+
+    Raises:
+        UserError: one process, a package that is lacking, or a batch that has to be cut up.
+    """
+    if schedule.processes == 1:
+        for key in ("fsdp", "deepspeed"):
+            if getattr(section, key) is not None:
+                raise UserError(
+                    f"training.{key} spreads the model over several processes, and this is one: "
+                    "start it with --processes, or leave the key out"
+                )
     if section.deepspeed is not None:
         if find_spec("deepspeed") is None:
             raise UserError("training.deepspeed needs the package deepspeed: pip install deepspeed")
@@ -101,5 +111,8 @@ def _spread(section: TrainingSection, schedule: Schedule) -> dict[str, Any]:
     if section.fsdp is None:
         return {}
     if isinstance(section.fsdp, str):
-        return {"fsdp": True, "fsdp_config": {"reshard_after_forward": section.fsdp == "full_shard"}}
+        return {
+            "fsdp": True,
+            "fsdp_config": {"reshard_after_forward": section.fsdp == "full_shard"},
+        }
     return {"fsdp": True, "fsdp_config": section.fsdp.model_dump(exclude_none=True)}

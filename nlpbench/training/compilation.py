@@ -22,8 +22,13 @@ class Compilation:
     reason: str
 
 
-def choose(asked: bool | Literal["auto"], device: torch.device, steps: int) -> Compilation:
+def choose(
+    asked: bool | Literal["auto"], device: torch.device, steps: int, constant: bool = True
+) -> Compilation:
     """`auto` is on for long runs on a GPU.
+
+    Args:
+        constant: the same parameters are trained from the first step to the last.
 
     On CPUs it is off: there a compiled step was not faster than one with nlpbench's own dropout,
     as `scripts/benchmark.py compile` measures.
@@ -40,6 +45,8 @@ def choose(asked: bool | Literal["auto"], device: torch.device, steps: int) -> C
         return Compilation(False, "not asked for")
     if device.type != "cuda":
         return Compilation(False, f"a compiled step is not faster on {device.type}")
+    if not constant:
+        return Compilation(False, "what is trained changes on the way")
     if compiler is None:
         return Compilation(False, "no C++ compiler was found")
     if steps < STEPS_THAT_REPAY:

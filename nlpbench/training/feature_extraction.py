@@ -48,6 +48,10 @@ class HeadOnly(nn.Module):
         self.given.outputs = _outputs(self.kind, features)
         return self.model(input_ids=input_ids, attention_mask=attention_mask)
 
+    def set_attn_implementation(self, name: str) -> None:
+        """As of the model: heads do not attend, and what is set is in the configuration they share."""
+        self.model.set_attn_implementation(name)
+
     def restore(self) -> PreTrainedModel:
         """The whole model again: its own encoder, and the head as it is now."""
         model, [encoder] = self.model, self.encoder
@@ -150,8 +154,8 @@ class _Extractor(nn.Module):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        def keep(module: nn.Module, inputs: Any, outputs: ModelOutput) -> None:
-            self.outputs = outputs
+        def keep(*arguments: Any) -> None:
+            self.outputs: ModelOutput = arguments[-1]
 
         hook = self.model.base_model.register_forward_hook(keep)
         try:

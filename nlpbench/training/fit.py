@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import shutil
 import time
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from nlpbench.config.errors import RunError, UserError
 from nlpbench.config.run_config import RunConfig
 from nlpbench.config.training import TrainingSection
+from nlpbench.data.features import lengths
 from nlpbench.evaluation import processes
 from nlpbench.evaluation.device import default_device
+from nlpbench.evaluation.efficiency import PeakMemory
 from nlpbench.evaluation.metrics import Metric
 from nlpbench.evaluation.predict import predict
 from nlpbench.evaluation.score import values
@@ -27,11 +28,13 @@ from nlpbench.results.files import told_clearly
 from nlpbench.tasks import Task
 from nlpbench.training import checkpoints, compilation, precision
 from nlpbench.training.arguments import training_arguments
+from nlpbench.training.learner import Learner, prepare
 from nlpbench.training.schedule import Schedule, plan
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from numpy.typing import NDArray
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState
 
     from nlpbench.training.trainer import BenchTrainer
@@ -55,6 +58,8 @@ class Materials:
         train_references: what `task.references` makes of the training rows.
         train_id: the id of a training row by its number.
         fingerprints: of the splits that training reads.
+        fresh: names of weights that were not in the checkpoint.
+        directory: of the checkpoint's files, where there are any.
     """
 
     model: PreTrainedModel
@@ -69,13 +74,20 @@ class Materials:
     train_references: NDArray[Any]
     train_id: Callable[[int], int | str]
     fingerprints: dict[str, str]
+    fresh: tuple[str, ...]
+    directory: Path | None
 
 
-def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Fitted:
+    """The model as it is saved, plain or with adapters, and what the record says of its training."""
+
+    model: PreTrainedModel | PeftModel
+    training: dict[str, Any]
+
+
+def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) -> Fitted:
     """Trains `materials.model` in place; checkpoints and history.jsonl go to `directory`.
-
-    Returns:
-        what the record says about the training.
 
     Raises:
         UserError: arguments that the device or transformers does not accept, or a run that cannot
@@ -87,12 +99,14 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
         section.precision, materials.model.config.model_type, default_device()
     )
     schedule = plan(section, len(materials.train), processes.count())
-    compiled = compilation.choose(section.torch_compile, default_device(), schedule.steps)
+    compiled = compilation.choose(
+        section.torch_compile, default_device(), schedule.steps, section.gradual_unfreezing is None
+    )
     place = directory / run_directory.CHECKPOINTS
     facts = _facts(schedule, materials)
     last = processes.from_first(lambda: _last(place, facts)) if resume else None
-    prepare_model(materials.model, section, config.seed)
-    trainer = _trainer(config, materials, directory, schedule, chosen, compiled)
+    learner = prepare(config, materials, chosen.name)
+    trainer = _trainer(config, materials, learner, directory, schedule, chosen, compiled)
     if section.per_device_train_batch_size == "auto":
         trainer.find_micro_batch_size(chosen.name)
     logger.info(
@@ -106,11 +120,14 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
     )
     processes.from_first(lambda: checkpoints.note_run(place, facts))
     started = time.perf_counter()
-    _train(trainer, last, section.load_best_model_at_end)
-    if trainer.model is not materials.model:
+    with PeakMemory() as memory:
+        _train(trainer, learner, last, section.load_best_model_at_end)
+    tokens, computed = trainer.token_counts()
+    if section.fsdp:
         materials.model.load_state_dict(trainer.whole_weights())
     state, watched = trainer.state, materials.watched
-    return {
+    trained = sum(p.numel() for p in learner.model.parameters() if p.requires_grad)
+    training = {
         "steps": state.global_step,
         "planned_steps": schedule.steps,
         "warmup_steps": schedule.warmup_steps,
@@ -124,14 +141,15 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
         "precision_reason": chosen.reason,
         "compiled": compiled.on,
         "compiled_reason": compiled.reason,
-        "trained_parameters": sum(
-            p.numel() for p in materials.model.parameters() if p.requires_grad
-        ),
-        "padded_share": trainer.padded_share(),
+        "trained_parameters": trained,
+        "tokens": tokens,
+        "padded_share": 1 - tokens / computed if computed else 0.0,
+        "peak_memory_mb": memory.megabytes,
         "watched": watched.key if watched else None,
         "best_step": state.best_global_step if watched and section.load_best_model_at_end else None,
         "best_value": state.best_metric if state.best_global_step else None,
     }
+    return Fitted(learner.finish(), training)
 
 
 def check_arguments(
@@ -144,21 +162,6 @@ def check_arguments(
 def forget_checkpoints(directory: Path) -> None:
     """Frees the disk once the record is written."""
     shutil.rmtree(directory / run_directory.CHECKPOINTS, ignore_errors=True)
-
-
-def prepare_model(model: PreTrainedModel, section: TrainingSection, seed: int) -> None:
-    """What the strategies do to the model before its first step.
-
-    Raises:
-        UserError: parts that the model does not have.
-    """
-    from nlpbench.models.reinitialise import reinitialise
-    from nlpbench.training.freezing import freeze
-
-    if section.reinit_layers:
-        reinitialise(model, section.reinit_layers, seed)
-    if section.freeze:
-        freeze(model, section.freeze)
 
 
 def _last(place: Path, facts: dict[str, Any]) -> Path | None:
@@ -178,6 +181,7 @@ def _facts(schedule: Schedule, materials: Materials) -> dict[str, Any]:
 def _trainer(
     config: RunConfig,
     materials: Materials,
+    learner: Learner,
     directory: Path,
     schedule: Schedule,
     chosen: precision.Precision,
@@ -192,35 +196,37 @@ def _trainer(
     from nlpbench.training.trainer import BenchTrainer, Plan
 
     section, place = config.training, directory / run_directory.CHECKPOINTS
-    collate = materials.task.collate(materials.tokenizer)
-    rows = NumberedRows(materials.train)
-    # A model that is spread over the processes does not become a plain one again.
-    model = copy.deepcopy(materials.model) if section.fsdp else materials.model
+    rows = NumberedRows(learner.train)
     sampler = train_sampler(
         section,
-        materials.train["length"][:],
+        lengths(learner.train),
         materials.train_references,
         schedule.effective_batch_size,
         config.seed,
     )
     trainer = BenchTrainer(
-        model=model,
+        model=learner.model,
         args=training_arguments(config, schedule, chosen, materials.watched, place, compiled.on),
         data_collator=StepCollator(
-            collate, schedule.micro_batch_size, partial(rows.__getitem__, 0)
+            learner.collate, schedule.micro_batch_size, partial(rows.__getitem__, 0)
         ),
         train_dataset=rows,
-        eval_dataset=materials.validation,
+        eval_dataset=learner.validation,
         processing_class=materials.tokenizer,
-        callbacks=[FollowEpoch(sampler), *_callbacks(section, schedule, materials, directory)],
+        callbacks=[
+            FollowEpoch(sampler),
+            *([learner.average] if learner.average else []),
+            *_callbacks(section, schedule, materials, directory),
+        ],
         plan=Plan(
             section=section,
             schedule=schedule,
             objective=build(section, materials.task, materials.labels, materials.train_references),
             sampler=sampler,
-            evaluate=lambda: _evaluate(config, materials, model),
+            evaluate=lambda: _evaluate(config, materials, learner),
             divergence=Divergence(materials.train_id, section.logging_steps),
             save_total_limit=int(section.arguments.get("save_total_limit") or 1),
+            states=(learner.average,) if learner.average else (),
         ),
     )
     trainer.remove_callback(PrinterCallback)
@@ -255,18 +261,37 @@ def _callbacks(
     return callbacks
 
 
-def _train(trainer: BenchTrainer, last: Path | None, best: bool) -> None:
-    from accelerate.utils import set_seed
-
-    from nlpbench.training.callbacks import ShowProgress
-
+def _train(trainer: BenchTrainer, learner: Learner, last: Path | None, best: bool) -> None:
+    """Trains, or goes on from a checkpoint, and ends with the weights that are scored and saved."""
     place = Path(str(trainer.args.output_dir))
     if last is not None:
         logger.info("resuming from %s", last)
         if (done := _finished(last)) is not None:
             trainer.state = done
-            _restore(trainer.model, place, done, last, best)
+            learner.restore(_best(place, done) or last if best else last)
             return
+        if learner.average:
+            learner.average.load(last)
+    _steps(trainer, last, place)
+    if learner.average:
+        found = _best(place, trainer.state) if best else None
+        if found is not None:
+            learner.restore(found)
+        else:
+            learner.average.put()
+
+
+def _best(checkpoints: Path, state: TrainerState) -> Path | None:
+    """The checkpoint that scored best, if it is there."""
+    place = checkpoints / f"checkpoint-{state.best_global_step}"
+    return place if state.best_global_step and place.is_dir() else None
+
+
+def _steps(trainer: BenchTrainer, last: Path | None, place: Path) -> None:
+    from accelerate.utils import set_seed
+
+    from nlpbench.training.callbacks import ShowProgress
+
     try:
         with told_clearly(place), disk_errors(place), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"torch|accelerate|transformers")
@@ -288,24 +313,23 @@ def _train(trainer: BenchTrainer, last: Path | None, best: bool) -> None:
                 callback.close()
 
 
-def _evaluate(
-    config: RunConfig, materials: Materials, model: PreTrainedModel
-) -> dict[str, float]:
+def _evaluate(config: RunConfig, materials: Materials, learner: Learner) -> dict[str, float]:
     """The validation scores, by the same path as every other evaluation."""
     import torch
 
-    assert materials.validation is not None
+    assert learner.validation is not None
     assert materials.validation_references is not None
-    outputs = predict(
-        model,
-        materials.validation,
-        materials.task.collate(materials.tokenizer),
-        batch_size=config.evaluation.batch_size,
-        precision=config.evaluation.precision,
-        what="validating",
-        shared=True,
-    )
-    targets = torch.tensor(materials.validation["labels"][:])
+    with learner.scored():
+        outputs = predict(
+            learner.model,
+            learner.validation,
+            learner.collate,
+            batch_size=config.evaluation.batch_size,
+            precision=config.evaluation.precision,
+            what="validating",
+            shared=True,
+        )
+    targets = torch.tensor(learner.validation["labels"][:])
     total = materials.task.loss(torch.from_numpy(outputs.logits), targets)
     predictions = materials.task.decode(outputs.logits)
     found = values(
@@ -322,14 +346,3 @@ def _finished(checkpoint: Path) -> TrainerState | None:
     stopping = state.stateful_callbacks.get("EarlyStopping")
     waited = stopping is not None and stopping["args"]["waited"] >= stopping["args"]["patience"]
     return state if waited or state.global_step >= state.max_steps else None
-
-
-def _restore(
-    model: PreTrainedModel, checkpoints: Path, state: TrainerState, last: Path, best: bool
-) -> None:
-    """Puts the weights into the model that training ended with."""
-    place = checkpoints / f"checkpoint-{state.best_global_step}"
-    if not (best and state.best_global_step and place.is_dir()):
-        place = last
-    saved = type(model).from_pretrained(place, dtype=model.dtype)
-    model.load_state_dict(saved.state_dict())

@@ -19,14 +19,14 @@ def scheduler(
     optimizer: Optimizer,
     steps: int,
     warmup_steps: int,
-    options: dict[str, Any] | None = None,
+    options: Any = None,
 ) -> LRScheduler:
     """The schedule that `lr_scheduler_type` names; every group keeps its share of the rate.
 
     Args:
         steps: optimiser steps of the whole run.
         warmup_steps: the first of them, in which the rate rises linearly from 0.
-        options: TrainingArguments.lr_scheduler_kwargs.
+        options: TrainingArguments.lr_scheduler_kwargs, a mapping or nothing.
 
     Raises:
         UserError: options that the schedule does not have.
@@ -40,12 +40,13 @@ def scheduler(
     if name == "constant" and warmup_steps:
         name = "constant_with_warmup"  # transformers' "constant" leaves warm-up out without a word
     try:
-        return get_scheduler(name, optimizer, warmup_steps, steps, options)
+        found: LRScheduler = get_scheduler(name, optimizer, warmup_steps, steps, options)
     except (TypeError, ValueError) as error:
         raise UserError(
             f"training.arguments.lr_scheduler_kwargs: transformers does not accept this with "
             f"{name}: {error}"
         ) from error
+    return found
 
 
 def slanted_triangular(steps: int, cut_fraction: float, ratio: float) -> Callable[[int], float]:

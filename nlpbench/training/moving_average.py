@@ -58,7 +58,8 @@ class MovingAverage(TrainerCallback):
     ) -> None:
         assert self.average is not None
         step = int(self.average.n_averaged)  # on the CPU
-        self.average.multi_avg_fn = get_ema_multi_avg_fn(decay_at(step, self.decay))
+        of_decay: Any = get_ema_multi_avg_fn
+        self.average.multi_avg_fn = of_decay(decay_at(step, self.decay))
         self.average.update_parameters(self.current)
 
     @contextmanager
@@ -69,6 +70,10 @@ class MovingAverage(TrainerCallback):
             yield
         finally:
             self._exchange()
+
+    def put(self) -> None:
+        """Ends the training with the average in the model."""
+        self._exchange()
 
     def save(self, directory: Path) -> None:
         """Writes the average and how many weights are in it to a checkpoint."""

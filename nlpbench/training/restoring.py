@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpbench.models.adapted import without_deprecations
-
 if TYPE_CHECKING:
     from torch import nn
 
@@ -22,8 +20,7 @@ def restore_weights(model: nn.Module, checkpoint: Path) -> None:
 
     if is_peft_model(model):
         adapted: Any = model
-        with without_deprecations():
-            adapted.load_adapter(str(checkpoint), adapted.active_adapter, is_trainable=True)
+        adapted.load_adapter(str(checkpoint), adapted.active_adapter, is_trainable=True)
     elif isinstance(model, PreTrainedModel):
         saved = type(model).from_pretrained(checkpoint, dtype=model.dtype)
         model.load_state_dict(saved.state_dict())

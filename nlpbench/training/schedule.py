@@ -41,8 +41,10 @@ def plan(section: TrainingSection, rows: int, processes: int = 1) -> Schedule:
     """The course of a run over `rows` training rows.
 
     Raises:
-        UserError: an effective batch that the processes and the micro-batch do not divide.
+        UserError: fewer rows than processes, or an effective batch that the processes and the micro-batch do not divide.
     """
+    if rows < processes:
+        raise UserError(f"{rows} training rows cannot be shared out to {processes} processes")
     effective = section.effective_batch_size
     if effective % processes:
         raise UserError(

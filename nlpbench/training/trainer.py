@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch.utils.data import DataLoader
@@ -21,6 +22,7 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from nlpbench.config.errors import RunError, UserError
 from nlpbench.config.training import TrainingSection
+from nlpbench.data.features import lengths
 from nlpbench.evaluation import memory, processes
 from nlpbench.evaluation.device import autocast
 from nlpbench.training import checkpoints, learning_rates
@@ -60,6 +62,12 @@ class BenchTrainer(Trainer):
     halved ones. Evaluation is nlpbench's own prediction path.
     """
 
+    model: Any
+    train_dataset: Any
+    data_collator: Any
+    optimizer: Any
+    lr_scheduler: Any
+
     def __init__(self, *args: Any, plan: Plan, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.plan = plan
@@ -85,13 +93,32 @@ class BenchTrainer(Trainer):
             self.kernels.put_in()
 
     def create_accelerator_and_postprocess(self) -> None:
+        if self.args.fsdp_plugin_args:
+            self.args.fsdp_plugin_args.setdefault(
+                "transformer_cls_names_to_wrap", ",".join(self._parts_to_spread())
+            )
         super().create_accelerator_and_postprocess()
         state = self.accelerator.state
         if self.args.fsdp_plugin_args and state.distributed_type == DistributedType.MULTI_CPU:
             # accelerate spreads models over GPUs only, and would train by DDP without a word.
-            state.distributed_type = DistributedType.FSDP
+            state.distributed_type = PartialState().distributed_type = DistributedType.FSDP
             state.fsdp_plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
             self.is_fsdp_enabled = True
+
+    def _parts_to_spread(self) -> list[str]:
+        """The classes that transformers names, but for those that hold the embedding table.
+
+        accelerate spreads that by itself, and cannot do it twice.
+        """
+        table = self.model.get_input_embeddings()
+        return [
+            name
+            for name in sorted(self.model._no_split_modules or ())
+            if not any(
+                type(module).__name__ == name and table in module.modules()
+                for module in self.model.modules()
+            )
+        ]
 
     def whole_weights(self) -> dict[str, torch.Tensor]:
         """The weights of a model that is spread over the processes, all of them, on the CPU."""
@@ -188,7 +215,7 @@ class BenchTrainer(Trainer):
     def find_micro_batch_size(self, precision: str) -> None:
         """Takes the most rows at a time that fit, found out on the longest rows of all."""
         rows = self.train_dataset.features
-        longest = np.argsort(-np.array(rows["length"][:]), kind="stable")[: self.micro_batch_size]
+        longest = np.argsort(-lengths(rows), kind="stable")[: self.micro_batch_size]
         model, objective = self.model, self.plan.objective
         device = self.args.device
         collate = self.data_collator.collate
@@ -331,8 +358,11 @@ class BenchTrainer(Trainer):
         """Micro-batches of a step."""
         return -(-self.plan.schedule.rows_per_process // self.micro_batch_size)
 
-    def padded_share(self) -> float:
-        """Padding's share of the tokens that all processes have computed; all must ask for it."""
+    def token_counts(self) -> tuple[int, int]:
+        """Tokens of text, and all that were computed, padding included, by all processes.
+
+        Every process must ask for them.
+        """
         counts = processes.gather((self.tokens_padded, self.tokens_computed))
         padded, computed = map(sum, zip(*counts, strict=True))
-        return padded / computed if computed else 0.0
+        return computed - padded, computed

@@ -11,8 +11,12 @@ from tiny_models import ARCHITECTURES, ENCODER_DECODERS, LAYERS, classifier, enc
 from transformers import AutoModelForSequenceClassification
 
 from nlpbench.config.errors import UserError
+from nlpbench.config.load import loads
+from nlpbench.config.yaml12 import dump
 from nlpbench.models.reinitialise import reinitialise
 from nlpbench.models.structure import locate
+from nlpbench.runs.finetune import finetune
+from nlpbench.training.trainer import BenchTrainer
 
 SEPARATE = [name for name in ARCHITECTURES if name != "albert"]
 LEARNT = 7.0
@@ -108,6 +112,29 @@ def test_the_random_numbers_of_the_run_go_on():
     state = torch.get_rng_state()
     reinitialise(model, 1, seed=1)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("reinit_layers", [None, 1, 2])
+def test_a_run_begins_with_fresh_layers(tiny_config, tmp_path, monkeypatch, reinit_layers):
+    begun = {}
+
+    def noted(self, *args, **kwargs):
+        weights = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        begun.setdefault(len(begun), weights)
+        return original(self, *args, **kwargs)
+
+    original = BenchTrainer.train
+    monkeypatch.setattr(BenchTrainer, "train", noted)
+    tiny_config["training"]["max_steps"] = 1
+    finetune(loads(dump(tiny_config)), tmp_path / "plain")
+    tiny_config["training"]["reinit_layers"] = reinit_layers
+    finetune(loads(dump(tiny_config)), tmp_path / "fresh")
+    fresh = {name for name in begun[0] if not torch.equal(begun[0][name], begun[1][name])}
+    layers = [f"bert.encoder.layer.{n}." for n in range(2 - (reinit_layers or 0), 2)]
+    layers += ["bert.pooler."] if reinit_layers else []
+    # Norms and biases are alike in every new layer.
+    matrices = {name for name in begun[0] if name.endswith("weight") and "Norm" not in name}
+    assert fresh == {name for name in matrices if name.startswith(tuple(layers))}
 
 
 def test_more_layers_than_there_are():

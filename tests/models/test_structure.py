@@ -120,7 +120,9 @@ def test_a_decoder_stands_on_its_encoder(model_type):
     model = encoder_decoder(model_type)
     structure = locate(model)
     assert every_part_of(structure) == sorted(name for name, _ in model.named_parameters())
-    sides = ["encoder" if ".encoder." in f".{layer.name}" else "decoder" for layer in structure.layers]
+    sides = [
+        "encoder" if ".encoder." in f".{layer.name}" else "decoder" for layer in structure.layers
+    ]
     assert sides == ["encoder"] * LAYERS + ["decoder"] * LAYERS
     assert structure.head.parameters == (), "the output layer is the embedding table"
 

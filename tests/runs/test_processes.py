@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_BERT, topic_rows, write_jsonl
+from conftest import topic_rows, write_jsonl
+
+from nlpbench.config.errors import UserError
+from nlpbench.config.training import TrainingSection
+from nlpbench.results.record import read
+from nlpbench.training.schedule import plan
 
 sys.path.insert(0, str(Path(__file__).parent))
-from updates import carry_out  # noqa: E402
+from updates import carry_out
 
 RATE = 0.1
 SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32}
@@ -139,7 +144,7 @@ def in_processes(jobs, folder, count=2):
             )
         started.append(process)
     try:
-        codes = [process.wait(timeout=300) for process in started]
+        codes = [process.wait(timeout=200) for process in started]
     finally:
         for process in started:
             process.kill()
@@ -294,3 +299,81 @@ def test_a_spread_model_takes_the_same_steps(config, spread, tmp_path, name, of_
     expected = alone(config(**of_one_process), tmp_path / "run")
     for found in spread[name]:
         check_the_same(expected, found)
+
+
+@pytest.fixture(scope="module")
+def resumed(config, tmp_path_factory):
+    """An unbroken run, and one that was broken off in the middle of its second epoch, with dropout."""
+    values = config(
+        max_steps=10,
+        effective_batch_size=8,
+        eval_strategy="steps",
+        eval_steps=2,
+        train_sampling_strategy="random",
+        arguments={},
+        learning_rate=0.001,
+    )
+    values["model"]["config"] |= {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+    jobs = [
+        {"name": "unbroken", "config": values},
+        {"name": "broken off", "config": values, "broken_off_after": 8},
+    ]
+    folder = tmp_path_factory.mktemp("resumed")
+    return in_processes(jobs, folder), folder, values
+
+
+def test_a_resumed_run_of_two_processes_ends_as_the_unbroken_one(resumed):
+    for of_one in resumed[0]:
+        unbroken, broken_off = of_one["unbroken"], of_one["broken off"]
+        assert broken_off["record"]["resumed_from_step"] == 8
+        assert list(broken_off["rows"]) == [9, 10]
+        assert broken_off["rows"] == {step: unbroken["rows"][step] for step in (9, 10)}
+        assert (broken_off["update"] == unbroken["update"]).all()
+        assert broken_off["losses"] == unbroken["losses"]
+        assert broken_off["validation"] == unbroken["validation"]
+
+
+def test_dropout_differs_between_the_processes(config, tmp_path):
+    values = config()
+    values["model"]["config"] |= {"hidden_dropout_prob": 0.5}
+    first, second = in_processes([{"name": "run", "config": values}], tmp_path / "pair")
+    assert (first["run"]["update"] == second["run"]["update"]).all()
+    states = tmp_path / "pair" / "run-0" / "checkpoints" / "checkpoint-2"
+    one, other = (
+        torch.load(states / f"rng_state_{rank}.pth", weights_only=False)["cpu"] for rank in (0, 1)
+    )
+    assert not torch.equal(one, other)
+
+
+def test_another_number_of_processes_does_not_go_on(resumed):
+    _, folder, values = resumed
+    with pytest.raises(UserError) as caught:
+        carry_out({"config": values}, folder / "run-0", resume=True)
+    assert "another number of processes (2 then, 1 now)" in str(caught.value)
+
+
+def test_fewer_rows_than_processes_are_refused():
+    section = TrainingSection(effective_batch_size=8)
+    with pytest.raises(UserError) as caught:
+        plan(section, rows=3, processes=4)
+    assert "3 training rows cannot be shared out to 4 processes" in str(caught.value)
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+def test_two_processes_reach_the_score_of_one_on_real_data(nlpbench, tmp_path):
+    """Paraphrases (MRPC) after 80 steps: the score of each lies in the interval of the other."""
+    config = Path(__file__).parents[2] / "configs" / "text_classification" / "mrpc_minilm.yaml"
+    overrides = ["seeds=null", "seed=1", "training.max_steps=80", "evaluation.efficiency=false"]
+    runs = []
+    for count in (1, 2):
+        place = tmp_path / str(count)
+        nlpbench("finetune", config, *overrides, "--processes", count, "-o", place, "-q")
+        runs.append(read(place))
+    one, two = runs
+    assert two.training["processes"] == 2
+    for key, score in one.scores.items():
+        other = two.scores[key]
+        assert score.low <= other.value <= score.high
+        assert other.low <= score.value <= other.high
+    assert two.scores["accuracy"].value > 0.7

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -65,7 +65,26 @@ PATCHES = {
 }
 
 
-def carry_out(job, directory):
+class BrokenOffError(Exception):
+    pass
+
+
+def break_off(step, config, directory):
+    """A run that ends right after the checkpoint of a step."""
+    original = BenchTrainer._save_checkpoint
+
+    def save(self, *args):
+        original(self, *args)
+        if self.state.global_step == step:
+            raise BrokenOffError
+
+    materials = prepare(config).for_training(config)
+    materials.model.double()
+    with patch.object(BenchTrainer, "_save_checkpoint", save), suppress(BrokenOffError):
+        fit(config, materials, directory, resume=False)
+
+
+def carry_out(job, directory, resume=None):
     """Trains with the job's config in double precision, so that small updates are not lost."""
     config = loads(dump(job["config"]))
     with processes.first_goes_first():
@@ -83,7 +102,11 @@ def carry_out(job, directory):
         stack.enter_context(patch.object(Divergence, "remember", keep))
         if job.get("patch"):
             PATCHES[job["patch"]](stack)
-        record = fit(config, materials, directory, resume=False)
+        if job.get("broken_off_after"):
+            break_off(job["broken_off_after"], config, directory)
+            rows.clear()
+        resume = "broken_off_after" in job if resume is None else resume
+        record = fit(config, materials, directory, resume)
     lines = [json.loads(line) for line in (directory / "history.jsonl").read_text().splitlines()]
     update = [
         (value - before[name]).flatten()

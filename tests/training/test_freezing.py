@@ -333,3 +333,16 @@ def test_a_run_that_ends_before_every_turn_says_so(run, caplog):
 def test_frozen_embeddings_do_not_keep_the_layers_from_learning(run, checkpointing):
     steps, _ = run(freeze={"embeddings": True}, gradient_checkpointing=checkpointing, max_steps=2)
     assert steps == [names_of([0, 1, 2])]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"freeze": {"layers": 9}}, r"training\.freeze\.layers is 9, and this bert model has 2"),
+        ({"reinit_layers": 3}, r"training\.reinit_layers is 3, and this bert model has 2 layers"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_nothing_behind(run, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        run(**options)
+    assert not (tmp_path / "run").exists()

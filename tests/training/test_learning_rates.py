@@ -33,13 +33,10 @@ def rates(warmup_steps=0, steps=STEPS, options=None, **section):
     return [list(group) for group in zip(*found, strict=True)]
 
 
-def ulmfit(t, T, cut_frac, ratio, eta_max):
+def ulmfit(t, total, cut_frac, ratio, eta_max):
     """Equation 3 of Howard & Ruder (2018), as it is printed."""
-    cut = math.floor(T * cut_frac)
-    if t < cut:
-        p = t / cut
-    else:
-        p = 1 - (t - cut) / (cut * (1 / cut_frac - 1))
+    cut = math.floor(total * cut_frac)
+    p = t / cut if t < cut else 1 - (t - cut) / (cut * (1 / cut_frac - 1))
     return eta_max * (1 + p * (ratio - 1)) / ratio
 
 

@@ -58,9 +58,10 @@ def train(tmp_path, monkeypatch):
         kept["materials"] = materials
         materials.model.double()  # so that small updates are not lost in the weights' last digits
         kept["before"] = {k: v.clone() for k, v in materials.model.state_dict().items()}
-        kept["record"] = original(config, materials, directory, resume)
+        fitted = original(config, materials, directory, resume)
+        kept["record"] = fitted.training
         kept["after"] = {k: v.clone() for k, v in materials.model.state_dict().items()}
-        return kept["record"]
+        return fitted
 
     original = fitting.fit
     monkeypatch.setattr(fitting, "fit", watched)

@@ -349,8 +349,8 @@ def test_a_moved_run_finds_its_best_checkpoint(run, canned, tmp_path, monkeypatc
     seen = canned(*evaluations[:2], KeyboardInterrupt)
     original = fitting._evaluate
 
-    def interrupted(config, materials):
-        found = original(config, materials)
+    def interrupted(*arguments):
+        found = original(*arguments)
         if found is KeyboardInterrupt:
             raise found
         return found
