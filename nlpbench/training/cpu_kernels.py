@@ -54,7 +54,7 @@ def attention(
 ) -> tuple[torch.Tensor, None]:
     """Scaled dot-product attention, (batch, heads, length, size) to (batch, length, heads, size)."""
     if key.shape[1] != query.shape[1]:
-        return sdpa_attention_forward(  # type: ignore[return-value]
+        return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling

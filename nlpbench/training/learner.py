@@ -14,7 +14,6 @@ from nlpbench.evaluation.predict import Collate
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from torch import nn
     from transformers import PreTrainedModel
 
     from nlpbench.training.fit import Materials
@@ -31,7 +30,7 @@ class Learner:
         average: of its weights, where the average is what is scored and saved.
     """
 
-    model: nn.Module
+    model: Any
     train: Dataset
     validation: Dataset | None
     collate: Collate
@@ -86,6 +85,36 @@ def prepare(config: RunConfig, materials: Materials, precision: str) -> Learner:
 
         learner = replace(learner, average=MovingAverage(learner.model, section.ema.decay))
     return learner
+
+
+def check(config: RunConfig, materials: Materials) -> None:
+    """Raises the UserErrors of `prepare`, without its work; the model may be another afterwards."""
+    from nlpbench.training import objective
+
+    section, model = config.training, materials.model
+    objective.build(section, materials.task, materials.labels, materials.train_references)
+    _change_parameters(config, model)
+    if section.feature_extraction:
+        from nlpbench.training import feature_extraction
+
+        feature_extraction.check(model, materials.fresh)
+    elif section.lora:
+        from nlpbench.training import adapters
+
+        adapters.check(model, section.lora, materials.fresh)
+
+
+def _change_parameters(config: RunConfig, model: PreTrainedModel) -> None:
+    from nlpbench.models.reinitialise import reinitialise
+    from nlpbench.training.freezing import freeze
+    from nlpbench.training.objective import check_passes_differ
+
+    section = config.training
+    check_passes_differ(section, model.config)
+    if section.reinit_layers:
+        reinitialise(model, section.reinit_layers, config.seed)
+    if section.freeze:
+        freeze(model, section.freeze)
 
 
 def _features(learner: Learner, config: RunConfig, materials: Materials, precision: str) -> Learner:

@@ -25,7 +25,7 @@ class TrainSampler(Sampler[int]):
 
     def __init__(
         self,
-        lengths: Sequence[int],
+        lengths: Sequence[int] | NDArray[np.int64],
         batch_size: int,
         strategy: str,
         seed: int,
@@ -74,7 +74,7 @@ class FollowEpoch(TrainerCallback):
 
 def train_sampler(
     section: TrainingSection,
-    lengths: Sequence[int],
+    lengths: Sequence[int] | NDArray[np.int64],
     labels: NDArray[Any] | None,
     batch_size: int,
     seed: int,

@@ -41,7 +41,8 @@ def plan(section: TrainingSection, rows: int, processes: int = 1) -> Schedule:
     """The course of a run over `rows` training rows.
 
     Raises:
-        UserError: fewer rows than processes, or an effective batch that the processes and the micro-batch do not divide.
+        UserError: fewer rows than processes, or an effective batch that the processes and the
+            micro-batch do not divide.
     """
     if rows < processes:
         raise UserError(f"{rows} training rows cannot be shared out to {processes} processes")

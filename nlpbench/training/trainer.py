@@ -124,9 +124,10 @@ class BenchTrainer(Trainer):
         """The weights of a model that is spread over the processes, all of them, on the CPU."""
         from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-        return get_model_state_dict(
+        weights: dict[str, Any] = get_model_state_dict(
             self.model_wrapped, options=StateDictOptions(full_state_dict=True)
         )
+        return weights
 
     # What a step is
 
@@ -166,9 +167,7 @@ class BenchTrainer(Trainer):
         self.plan.divergence.watch("loss", loss, step, self._rate())
         return loss
 
-    def _accumulate(
-        self, model: torch.nn.Module, pieces: list[Batch], items: torch.Tensor | int | None
-    ) -> torch.Tensor:
+    def _accumulate(self, model: torch.nn.Module, pieces: list[Batch], items: Any) -> torch.Tensor:
         pieces = cut(pieces, self.micro_batch_size)
         shares = [items] * len(pieces)
         if self.is_fsdp_enabled:  # each forward pass is one of all processes
@@ -230,7 +229,7 @@ class BenchTrainer(Trainer):
                 with autocast(device, precision):
                     inputs = {key: value.to(device) for key, value in batch.items()}
                     logits = model(**objective.inputs(inputs)).logits
-                objective.total(logits, labels).backward()
+                torch.autograd.backward(objective.total(logits, labels))
             finally:
                 del moments
                 model.zero_grad()
@@ -245,14 +244,14 @@ class BenchTrainer(Trainer):
         self.micro_batch_size = self.data_collator.size = found
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
-        norm = super()._get_grad_norm(model, grad_norm)
+        norm: Any = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
         if not self.args.fp16:  # there one overflowing gradient is what loss scaling is for
             step = self.state.global_step + 1
             self.plan.divergence.watch("gradient norm", torch.as_tensor(norm), step, self._rate())
         return norm
 
     def _rate(self) -> float:
-        return max(self.lr_scheduler.get_last_lr())
+        return float(max(self.lr_scheduler.get_last_lr()))
 
     def floating_point_ops(self, inputs: Batch) -> int:
         return 0  # of no use here, and the base looks for token ids at the top of the batch
@@ -287,15 +286,19 @@ class BenchTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         section = self.plan.section
         if section.layerwise_lr_decay is None and section.head_learning_rate is None:
-            return super().create_optimizer(model)
+            default: torch.optim.Optimizer = super().create_optimizer(model)
+            return default
         kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
         if is_optimizer_factory(kind) or {"params", "model", "optimizer_dict"} & options.keys():
             raise UserError(
                 f"training.arguments.optim: {self.args.optim} makes its own parameter groups; take "
                 "another one with layerwise_lr_decay and head_learning_rate"
             )
-        self.optimizer = kind(parameter_groups(model or self.model, section), **options)
-        return self.optimizer
+        optimizer: torch.optim.Optimizer = kind(
+            parameter_groups(model or self.model, section), **options
+        )
+        self.optimizer = optimizer
+        return optimizer
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
@@ -336,7 +339,7 @@ class BenchTrainer(Trainer):
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        place = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        place = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         checkpoints.unseal(place)
         super()._save_checkpoint(model, trial)
         self.last_saved_step = self.state.global_step

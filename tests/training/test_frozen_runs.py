@@ -211,6 +211,12 @@ def test_features_leave_the_encoder_as_it_was(run, tmp_path):
     assert record.training["trained_parameters"] == 32 * 3 + 3
 
 
+def test_features_of_validation_are_those_that_an_evaluation_computes(run):
+    """Training in bf16, scores in fp32."""
+    directory, record = run(feature_extraction=True, precision="bf16")
+    assert validation_loss(run, directory) == pytest.approx(record.training["best_value"], rel=1e-5)
+
+
 def test_features_learn_what_a_frozen_encoder_learns(run):
     options = {"load_best_model_at_end": False}
     none = {"hidden": 0.0, "attention": 0.0, "classifier": 0.0}
