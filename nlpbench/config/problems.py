@@ -201,7 +201,8 @@ def _none_fits(key: str, items: list[Any]) -> list[Problem]:
             close = suggest(value, words) if isinstance(value, str) else ""
             advice = advice or close * close.startswith("did")
         else:
-            expected.append(_expected(item["type"], item.get("ctx", {})).removeprefix("must be "))
+            text = _expected(item["type"], item.get("ctx", {}))
+            expected.append(text.removeprefix("must be ").removesuffix(f" (got {show(value)})"))
             advice = advice or _mend(item["type"], value, False)
     return [Problem((key,), f"must be {' or '.join(expected)} (got {show(value)})", advice)]
 

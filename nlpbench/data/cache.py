@@ -108,6 +108,8 @@ def _stored(folder: Path, digest: str, write: Write) -> Stored:
     try:
         if (found := _open(path)) is not None:
             return found
+        if path.exists():
+            logger.info("%s is damaged and is made again", path)
         with tempfile.TemporaryDirectory(dir=folder, prefix=f"{digest}.") as workshop:
             part = Path(workshop) / "table.arrow"
             seal(part, write(part))
@@ -128,7 +130,6 @@ def _open(path: Path) -> Stored | None:
     try:
         facts = read_seal(path)
         if facts is None:
-            logger.info("%s is damaged and is made again", path)
             return None
         return Stored(MemoryMappedTable(_map(path), str(path)), facts, path.stem)
     except (FileNotFoundError, pa.ArrowInvalid):

@@ -105,7 +105,7 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
     place = directory / run_directory.CHECKPOINTS
     facts = _facts(schedule, materials)
     last = processes.from_first(lambda: _last(place, facts)) if resume else None
-    learner = prepare(config, materials, chosen.name)
+    learner = prepare(config, materials)
     trainer = _trainer(config, materials, learner, directory, schedule, chosen, compiled)
     if section.per_device_train_batch_size == "auto":
         trainer.find_micro_batch_size(chosen.name)

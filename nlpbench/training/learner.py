@@ -56,11 +56,8 @@ class Learner:
             put_average(self.model, checkpoint)
 
 
-def prepare(config: RunConfig, materials: Materials, precision: str) -> Learner:
+def prepare(config: RunConfig, materials: Materials) -> Learner:
     """Does to the model what the training section asks for before the first step.
-
-    Args:
-        precision: of the arithmetic, as `autocast` names it.
 
     Raises:
         UserError: parts that the model does not have, or strategies that it cannot follow.
@@ -75,7 +72,7 @@ def prepare(config: RunConfig, materials: Materials, precision: str) -> Learner:
         finish=lambda: model,
     )
     if section.feature_extraction:
-        learner = _features(learner, config, materials, precision)
+        learner = _features(learner, config, materials)
     elif section.lora:
         learner = _adapters(learner, config, materials)
     elif section.fsdp:  # a model that is spread over the processes is no plain one again
@@ -106,18 +103,21 @@ def check(config: RunConfig, materials: Materials) -> None:
 
 def _change_parameters(config: RunConfig, model: PreTrainedModel) -> None:
     from nlpbench.models.reinitialise import reinitialise
+    from nlpbench.training import activation_checkpointing
     from nlpbench.training.freezing import freeze
     from nlpbench.training.objective import check_passes_differ
 
     section = config.training
     check_passes_differ(section, model.config)
+    if section.gradient_checkpointing:
+        activation_checkpointing.check(model)
     if section.reinit_layers:
         reinitialise(model, section.reinit_layers, config.seed)
     if section.freeze:
         freeze(model, section.freeze)
 
 
-def _features(learner: Learner, config: RunConfig, materials: Materials, precision: str) -> Learner:
+def _features(learner: Learner, config: RunConfig, materials: Materials) -> Learner:
     from nlpbench.training import feature_extraction
 
     feature_extraction.check(materials.model, materials.fresh)
@@ -127,7 +127,7 @@ def _features(learner: Learner, config: RunConfig, materials: Materials, precisi
         learner.validation,
         learner.collate,
         batch_size=config.evaluation.batch_size,
-        precision=precision,
+        precision=config.evaluation.precision,
     )
     return Learner(
         extracted.model,

@@ -6,6 +6,7 @@ import errno
 import logging
 import multiprocessing
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -128,7 +129,8 @@ def test_a_damaged_entry_is_made_again(folder, conversions, damage, caplog):
     damage(entry)
     with caplog.at_level(logging.INFO, "nlpbench"):
         assert read().rows.to_list() == ROWS
-    assert f"{entry} is damaged and is made again" in caplog.text
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == [f"{entry} is damaged and is made again"]
     assert conversions == ["a.jsonl"] * 2
     assert read().rows.to_list() == ROWS
     assert len(conversions) == 2
@@ -233,6 +235,23 @@ def test_where_the_cache_is(tmp_path, monkeypatch, own, xdg, expected):
         else:
             monkeypatch.setenv(name, value.format(**places))
     assert str(cache.directory()) == expected.format(**places)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="Linux tells what is resident")
+def test_what_was_read_does_not_stay_in_memory(folder):
+    def mapped():
+        [line] = re.findall(r"RssFile:\s+(\d+)", Path("/proc/self/status").read_text())
+        return int(line) / 1024
+
+    Path("a.txt").write_text(("word " * 20 + "\n") * 400_000)
+    rows = read("a.txt").rows
+    cache.release_pages()
+    before = mapped()
+    assert sum(len(text) for batch in rows.iter(10_000) for text in batch["text"]) == 40_000_000
+    assert mapped() - before > 30
+    cache.release_pages()
+    assert mapped() - before < 5
+    assert rows[399_999]["text"].startswith("word word")
 
 
 def write_slowly(folder, ready, results):

@@ -286,6 +286,7 @@ def spread(config, tmp_path_factory):
     return {name: [of_one[name] for of_one in found] for name in configs}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "of_one_process"),
     [
@@ -322,6 +323,7 @@ def resumed(config, tmp_path_factory):
     return in_processes(jobs, folder), folder, values
 
 
+@pytest.mark.slow
 def test_a_resumed_run_of_two_processes_ends_as_the_unbroken_one(resumed):
     for of_one in resumed[0]:
         unbroken, broken_off = of_one["unbroken"], of_one["broken off"]
@@ -333,18 +335,18 @@ def test_a_resumed_run_of_two_processes_ends_as_the_unbroken_one(resumed):
         assert broken_off["validation"] == unbroken["validation"]
 
 
-def test_dropout_differs_between_the_processes(config, tmp_path):
-    values = config()
-    values["model"]["config"] |= {"hidden_dropout_prob": 0.5}
-    first, second = in_processes([{"name": "run", "config": values}], tmp_path / "pair")
-    assert (first["run"]["update"] == second["run"]["update"]).all()
-    states = tmp_path / "pair" / "run-0" / "checkpoints" / "checkpoint-2"
+@pytest.mark.slow
+def test_dropout_differs_between_the_processes_and_their_weights_do_not(resumed):
+    (first, second), folder, _ = resumed
+    assert (first["unbroken"]["update"] == second["unbroken"]["update"]).all()
+    [*_, states] = sorted((folder / "run-0" / "checkpoints").glob("checkpoint-*"))
     one, other = (
         torch.load(states / f"rng_state_{rank}.pth", weights_only=False)["cpu"] for rank in (0, 1)
     )
     assert not torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_does_not_go_on(resumed):
     _, folder, values = resumed
     with pytest.raises(UserError) as caught:
@@ -362,9 +364,14 @@ def test_fewer_rows_than_processes_are_refused():
 @pytest.mark.realdata
 @pytest.mark.slow
 def test_two_processes_reach_the_score_of_one_on_real_data(nlpbench, tmp_path):
-    """Paraphrases (MRPC) after 80 steps: the score of each lies in the interval of the other."""
-    config = Path(__file__).parents[2] / "configs" / "text_classification" / "mrpc_minilm.yaml"
-    overrides = ["seeds=null", "seed=1", "training.max_steps=80", "evaluation.efficiency=false"]
+    """Film reviews (SST-2) after 60 steps: the score of each lies in the interval of the other."""
+    config = Path(__file__).parents[2] / "configs" / "text_classification" / "sst2_minilm.yaml"
+    overrides = [
+        "training.max_steps=60",
+        "data.max_samples.train=4000",
+        "evaluation.metrics=[accuracy, f1]",
+        "evaluation.efficiency=false",
+    ]
     runs = []
     for count in (1, 2):
         place = tmp_path / str(count)
@@ -376,4 +383,4 @@ def test_two_processes_reach_the_score_of_one_on_real_data(nlpbench, tmp_path):
         other = two.scores[key]
         assert score.low <= other.value <= score.high
         assert other.low <= score.value <= other.high
-    assert two.scores["accuracy"].value > 0.7
+    assert two.scores["accuracy"].value > 0.75

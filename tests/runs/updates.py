@@ -106,7 +106,7 @@ def carry_out(job, directory, resume=None):
             break_off(job["broken_off_after"], config, directory)
             rows.clear()
         resume = "broken_off_after" in job if resume is None else resume
-        record = fit(config, materials, directory, resume)
+        record = fit(config, materials, directory, resume).training
     lines = [json.loads(line) for line in (directory / "history.jsonl").read_text().splitlines()]
     update = [
         (value - before[name]).flatten()
