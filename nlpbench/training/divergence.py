@@ -17,13 +17,18 @@ SHOWN = 8
 class Divergence:
     """Remembers the rows of the latest steps, and the first step that was not finite.
 
-    On a CPU every step is looked at once it is computed. On another device that would make the
-    program wait for it at every step: there the first such step is kept on the device, and looked
-    at when losses are logged.
+    Args:
+        name: the id of a training row by its number.
+        steps_remembered: whose rows can be named.
+        at_once: look at every step once it is computed, as is best on a CPU. Otherwise, since that
+            would make the program wait for its device at every step, the first such step is kept
+            on the device, and looked at when losses are logged.
     """
 
-    def __init__(self, name: Callable[[int], int | str], steps_remembered: int) -> None:
-        self.name = name
+    def __init__(
+        self, name: Callable[[int], int | str], steps_remembered: int, at_once: bool
+    ) -> None:
+        self.name, self.at_once = name, at_once
         self.rows: deque[tuple[int, Sequence[int]]] = deque(maxlen=steps_remembered)
         self.first: dict[str, torch.Tensor] = {}
 
@@ -31,18 +36,16 @@ class Divergence:
         self.rows.append((step, rows))
 
     def watch(self, what: str, value: torch.Tensor, step: int, rate: float) -> None:
-        """Looks at a scalar of the step; raises RunError on a CPU where it is not finite."""
-        if value.device.type == "cpu":
+        """Looks at a scalar of the step; raises RunError `at_once` where it is not finite."""
+        if self.at_once:
             self.check(what, float(value), step, rate)
             return
-        first = self.first.setdefault(
-            what, torch.full((), math.inf, dtype=torch.float64, device=value.device)
-        )
-        bad = torch.where(torch.isfinite(value.detach()), math.inf, float(step))
+        first = self.first.setdefault(what, torch.full((), math.inf, device=value.device))
+        bad = torch.where(torch.isfinite(value.detach()), math.inf, step)
         self.first[what] = torch.minimum(first, bad)
 
     def check_watched(self, rate: float) -> None:
-        """Raises RunError where one of the steps since the start was not finite."""
+        """Raises RunError where one of the steps so far was not finite."""
         for what, first in self.first.items():
             if math.isfinite(step := float(first)):
                 self.check(what, math.nan, int(step), rate)

@@ -224,7 +224,9 @@ def _trainer(
             objective=build(section, materials.task, materials.labels, materials.train_references),
             sampler=sampler,
             evaluate=lambda: _evaluate(config, materials, learner),
-            divergence=Divergence(materials.train_id, section.logging_steps),
+            divergence=Divergence(
+                materials.train_id, section.logging_steps, default_device().type == "cpu"
+            ),
             save_total_limit=int(section.arguments.get("save_total_limit") or 1),
             states=(learner.average,) if learner.average else (),
         ),
