@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from nlpbench.commands import options
-from nlpbench.evaluation import processes as run_processes
 
 
 def finetune(
@@ -24,6 +23,7 @@ def finetune(
     verbose: options.Verbose = False,
 ) -> None:
     """Fine-tune a model, score it, and leave a run directory."""
+    from nlpbench.evaluation import processes as run_processes
     from nlpbench.runs import launch
 
     options.set_loudness(quiet, verbose)

@@ -67,13 +67,14 @@ app.command("env")(env)
 def main() -> None:
     """The entry point of the `nlpbench` script."""
     from nlpbench.config.errors import NlpbenchError
-    from nlpbench.runs.launch import launched
 
     try:
         app(prog_name="nlpbench")
     except NlpbenchError as error:
         _end(str(error).splitlines(), error.exit_code)
     except KeyboardInterrupt:
+        from nlpbench.runs.launch import launched
+
         if not launched():
             print("interrupted; go on with --resume", file=sys.stderr)  # noqa: T201
         sys.exit(INTERRUPTED)
@@ -91,21 +92,23 @@ def _tell_unforeseen(error: Exception) -> None:
     from nlpbench.config.errors import RunError
 
     lines = str(error).strip().splitlines() or [""]
-    told = [f"{type(error).__name__}: {lines[0]}"]
+    note = ""
     if logging.getLogger("nlpbench").isEnabledFor(logging.DEBUG):
         traceback.print_exc()
     else:
-        told.append("run it again with --verbose for the traceback")
-    _end(told, RunError.exit_code)
+        note = "run it again with --verbose for the traceback"
+    _end([f"{type(error).__name__}: {lines[0]}"], RunError.exit_code, note)
 
 
-def _end(lines: list[str], exit_code: int) -> None:
+def _end(lines: list[str], exit_code: int, note: str = "") -> None:
     """Tells the error that ends the program; of several processes, one tells it."""
     from nlpbench.runs.launch import tell_launcher
 
     if not tell_launcher("\n".join(lines), exit_code):
         for line in lines:
             print(f"error: {line}", file=sys.stderr)  # noqa: T201
+        if note:
+            print(note, file=sys.stderr)  # noqa: T201
     sys.exit(exit_code)
 
 

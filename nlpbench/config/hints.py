@@ -66,12 +66,14 @@ _GONE = {
     "token": "set HF_TOKEN in the environment",
     "cache_dir": "set HF_HUB_CACHE in the environment",
     "use_fast_tokenizer": "the fast tokenizer is always taken where there is one",
-    "preprocessing_num_workers": "rows are encoded in batches, in this process",
-    "overwrite_cache": "there is no cache to overwrite",
+    "preprocessing_num_workers": "rows are encoded by all cores, and once: the tokens are kept",
+    "overwrite_cache": "what is cached is found by its content; rm -r ~/.cache/nlpbench clears it",
     "gradient_accumulation_steps": (
         "follows from training.effective_batch_size and training.per_device_train_batch_size"
     ),
-    "auto_find_batch_size": "would change the effective batch: set per_device_train_batch_size",
+    "auto_find_batch_size": (
+        "write training.per_device_train_batch_size: auto; the effective batch stays as it is"
+    ),
     "greater_is_better": "the direction is taken from the metric",
     "save_strategy": "a checkpoint is kept at each evaluation: training.eval_strategy",
     "save_steps": "a checkpoint is kept at each evaluation: training.eval_steps",

@@ -49,6 +49,7 @@ OWNED = {
     "batch_eval_metrics": "evaluation has its own prediction loop",
     "include_for_metrics": "evaluation has its own prediction loop",
     "save_only_model": "a checkpoint without optimiser state cannot be resumed",
+    "include_num_input_tokens_seen": "the record counts the tokens",
     "length_column_name": "the lengths are counted by nlpbench",
     "use_cache": "training needs no cache of keys and values",
     "disable_tqdm": "use --quiet",

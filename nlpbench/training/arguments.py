@@ -73,8 +73,10 @@ def training_arguments(
     own |= spread(section, schedule)
     defaults: dict[str, Any] = {"report_to": "none", "dataloader_pin_memory": False}
     if device.type == "cuda":
-        defaults |= {"dataloader_pin_memory": True, "dataloader_num_workers": 2}
-        defaults |= {"dataloader_persistent_workers": True, "tf32": computes_in_bf16(device)}
+        workers = section.arguments.get("dataloader_num_workers", 2)
+        defaults |= {"dataloader_pin_memory": True, "dataloader_num_workers": workers}
+        defaults |= {"dataloader_persistent_workers": workers > 0}
+        defaults |= {"tf32": computes_in_bf16(device)}
     try:
         made = TrainingArguments(**{**defaults, **section.arguments, **own})
     except (ValueError, TypeError, ImportError) as error:
