@@ -83,14 +83,22 @@ class BenchTrainer(Trainer):
 
     @contextmanager
     def _plain_model(self) -> Iterator[None]:
-        if not self.kernels.in_use:
-            yield
-            return
-        self.kernels.take_out()
+        """The model as every evaluation sees it: without the kernels and the autocast of training."""
+        # accelerate puts autocast into the model's own forward.
+        own = vars(self.model)
+        trained, plain = own.get("forward"), own.get("_original_forward")
+        in_use = self.kernels.in_use
+        if in_use:
+            self.kernels.take_out()
+        if plain is not None:
+            self.model.forward = plain
         try:
             yield
         finally:
-            self.kernels.put_in()
+            if plain is not None:
+                self.model.forward = trained
+            if in_use:
+                self.kernels.put_in()
 
     def create_accelerator_and_postprocess(self) -> None:
         if self.args.fsdp_plugin_args:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from nlpbench.training.arguments import training_arguments
 from nlpbench.training.callbacks import EarlyStopping
 from nlpbench.training.precision import Precision
 from nlpbench.training.schedule import plan
+from nlpbench.training.trainer import BenchTrainer
 
 
 def weights(directory):
@@ -288,6 +290,15 @@ def test_an_evaluation_in_training_is_the_one_after_it(run, task):
     ]
     scores = {key: score.value for key, score in record.scores.items()}
     assert {key: line[f"eval_{key}"] for key in scores} == scores
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_scores_of_a_training_in_bf16_are_those_of_fp32_as_well(run, monkeypatch, guarded):
+    if not guarded:
+        monkeypatch.setattr(BenchTrainer, "_plain_model", lambda self: nullcontext())
+    evaluation = {"split": "validation", "metrics": ["brier"]}
+    _, record = run(precision="bf16", metric_for_best_model="brier", evaluation=evaluation)
+    assert (record.training["best_value"] == record.scores["brier"].value) is guarded
 
 
 @pytest.mark.parametrize("strategy", ["group_by_length", "random", "sequential"])
