@@ -102,13 +102,14 @@ def _tell_unforeseen(error: Exception) -> None:
 
 def _end(lines: list[str], exit_code: int, note: str = "") -> None:
     """Tells the error that ends the program; of several processes, one tells it."""
-    from nlpbench.runs.launch import tell_launcher
+    from nlpbench.runs.launch import end_at_once, tell_launcher
 
     if not tell_launcher("\n".join(lines), exit_code):
         for line in lines:
             print(f"error: {line}", file=sys.stderr)  # noqa: T201
         if note:
             print(note, file=sys.stderr)  # noqa: T201
+    end_at_once(exit_code)
     sys.exit(exit_code)
 
 

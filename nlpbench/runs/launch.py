@@ -129,6 +129,18 @@ def tell_launcher(message: str, exit_code: int) -> bool:
     return False
 
 
+def end_at_once(exit_code: int) -> None:
+    """Ends this process, if it is one of several, without the interpreter's way out.
+
+    Connections to the other processes are still open after an error, and the threads behind
+    them can abort a process that takes its libraries down while another one goes.
+    """
+    if processes.count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
+
+
 def launched() -> bool:
     """Whether `launch` started this process: the launcher then speaks for it."""
     return LAUNCHER in os.environ and processes.count() > 1
@@ -154,15 +166,15 @@ def _cause(failures: dict[int, ProcessFailure]) -> NlpbenchError:
     A process that was killed leaves no message, and the others soon have an error because they
     cannot reach it; those that the launcher itself ended do not count.
     """
-    killed = {
-        rank: failure
-        for rank, failure in failures.items()
-        if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM
-    }
     told: dict[int, dict[str, Any]] = {
         rank: failure.error_file_data
         for rank, failure in failures.items()
         if "exit_code" in failure.error_file_data
+    }
+    killed = {
+        rank: failure
+        for rank, failure in failures.items()
+        if rank not in told and failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM
     }
     if killed:
         rank = min(killed, key=lambda number: killed[number].timestamp)
