@@ -21,6 +21,9 @@ from nlpbench.config.training import TrainingSection
 class _Task(Protocol):
     name: str
     answer: str
+    target: str
+    names_classes: bool
+    rows_interact: bool
 
     def default_metrics(self) -> list[dict[str, Any]]: ...
 
@@ -85,20 +88,20 @@ class RunConfig(Section):
 
     def _strategies_that_need_labels(self, task: _Task) -> list[Problem]:
         needs = {
-            "label_smoothing_factor": "one label a row",
-            "weighted_sampling": "one label a row",
-            "class_weights": "labels",
-            "focal_loss": "labels",
+            "label_smoothing_factor": ("one label a target", task.target == "labels"),
+            "weighted_sampling": ("one label a row", task.answer == "labels"),
+            "class_weights": ("labels", task.names_classes),
+            "focal_loss": ("labels", task.names_classes),
+            "r_drop": ("rows that are learnt one by one", not task.rows_interact),
         }
-        fit = {"labels": {"labels", "one label a row"}, "label-sets": {"labels"}}
         return [
             Problem(
                 ("training", key),
                 f"needs {need}, and {task.name} predicts {task.answer} here",
                 "leave the key out",
             )
-            for key, need in needs.items()
-            if getattr(self.training, key) and need not in fit.get(task.answer, ())
+            for key, (need, fits) in needs.items()
+            if getattr(self.training, key) and not fits
         ]
 
     @property
@@ -111,9 +114,9 @@ class RunConfig(Section):
         return [field.build(metric) for metric in task.default_metrics()]
 
     @property
-    def max_length(self) -> int:
-        """The longest input in tokens."""
-        return self.task.max_length  # type: ignore[attr-defined, no-any-return]
+    def max_length(self) -> int | None:
+        """The longest input in tokens; None where the model's own limit counts."""
+        return self.task.max_tokens  # type: ignore[attr-defined, no-any-return]
 
     @property
     def needed_splits(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,7 +30,7 @@ class Advances(Protocol):
 def kept(
     rows: datasets.Dataset,
     key: Mapping[str, Any],
-    encode: Callable[[Mapping[str, list[Any]]], Mapping[str, Any]],
+    encode: Callable[[Iterable[Mapping[str, Any]]], Iterator[Mapping[str, Any]]],
     progress: Callable[[], AbstractContextManager[Advances]],
 ) -> datasets.Dataset:
     """Memory-mapped features, from the cache where the same rows and `key` have been there.
@@ -38,7 +38,7 @@ def kept(
     Args:
         rows: with the columns that are encoded, and no other.
         key: all that the features follow from besides the rows; JSON must know it.
-        encode: columns of a batch of rows to columns of features.
+        encode: columns of batches of rows, in order, to columns of batches of features.
         progress: shows how far it is; entered only where there is something to do.
     """
     from datasets.arrow_writer import ArrowWriter
@@ -49,9 +49,14 @@ def kept(
         nonlocal made
         made = True
         with progress() as shown, ArrowWriter(path=str(path)) as writer:
-            for batch in rows.with_format(None).iter(BATCH):
-                writer.write_batch(dict(encode(batch)))
-                shown.advance(len(next(iter(batch.values()))))
+
+            def batches() -> Iterator[Mapping[str, Any]]:
+                for batch in rows.with_format(None).iter(BATCH):
+                    yield batch
+                    shown.advance(len(next(iter(batch.values()))))
+
+            for made_of_batch in encode(batches()):
+                writer.write_batch(dict(made_of_batch))
             writer.finalize()
         return {}
 

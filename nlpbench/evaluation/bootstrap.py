@@ -65,7 +65,7 @@ def intervals(
     import numpy as np
 
     n = len(references)
-    if n < 2 or resamples < 1:
+    if n < 2 or resamples < 1 or not metric.has_interval:
         keys = metric.compute(predictions, references, labels)
         return dict.fromkeys(keys, Interval(None, None))
     drawn: dict[str, list[Array]] = {}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from nlpbench.evaluation.allocator import give_back_freed_memory
 from nlpbench.evaluation.device import autocast, default_device, describe
-from nlpbench.evaluation.predict import Collate, Outputs
+from nlpbench.evaluation.predict import Infer, Outputs
+from nlpbench.tasks import Collate
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,9 +35,9 @@ def parameters(model: PreTrainedModel) -> dict[str, int]:
 
 
 def latency(
-    model: PreTrainedModel, features: Dataset, collate: Collate, precision: str
+    model: PreTrainedModel, features: Dataset, collate: Collate, infer: Infer, precision: str
 ) -> dict[str, float]:
-    """Milliseconds from an encoded row to its logits at batch size 1, after a warm-up.
+    """Milliseconds from an encoded row to what the model says at batch size 1, after a warm-up.
 
     The rows are spread over the split, so that their lengths are those of the data.
     """
@@ -55,7 +56,7 @@ def latency(
         for call in range(WARM_UP + MOST_CALLS):
             batch = batches[call % count]
             started = time.perf_counter()
-            model(**{key: value.to(device) for key, value in batch.items()}).logits.cpu()
+            infer({key: value.to(device) for key, value in batch.items()})
             now = time.perf_counter()
             if call >= WARM_UP:
                 times.append(now - started)
@@ -95,7 +96,7 @@ class PeakMemory:
 def throughput(outputs: Outputs) -> dict[str, float]:
     """Rows and real tokens per second of a prediction pass."""
     return {
-        "examples_per_second": len(outputs.logits) / outputs.seconds,
+        "examples_per_second": outputs.count / outputs.seconds,
         "tokens_per_second": outputs.tokens / outputs.seconds,
     }
 

@@ -10,6 +10,7 @@ from nlpbench.config.sections import EvaluationSection
 from nlpbench.evaluation import bootstrap
 from nlpbench.evaluation.metrics import Answer, Metric
 from nlpbench.results.record import Score
+from nlpbench.tasks import objects
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,11 @@ def score(
     section: EvaluationSection,
     answer: Answer = "labels",
 ) -> dict[str, Score]:
-    """Every metric's scores by key, each with its percentile bootstrap interval over examples."""
+    """Every metric's scores by key, each with its percentile bootstrap interval over examples.
+
+    Raises:
+        UserError: predictions and references that a metric cannot take.
+    """
     scores = {}
     for metric in metrics:
         read = predictions.read(metric.reads)
@@ -45,10 +50,22 @@ def score(
                 value=value if defined else None,
                 low=found[key].low if defined else None,
                 high=found[key].high if defined else None,
-                signature=metric.signature(labels, answer),
+                signature=metric.signature_for(references, labels, answer),
                 higher_is_better=metric.higher_is_better,
             )
     return scores
+
+
+def doubts(
+    metrics: Sequence[Metric], predictions: Predictions, references: NDArray[Any]
+) -> list[str]:
+    """What the metrics find doubtful about their input, each sentence once.
+
+    Raises:
+        UserError: input that cannot be meant so.
+    """
+    found = [metric.check(predictions.read(metric.reads), references) for metric in metrics]
+    return list(dict.fromkeys(sentence for sentences in found for sentence in sentences))
 
 
 def values(
@@ -70,6 +87,17 @@ def try_out(metrics: Sequence[Metric], answer: Answer, labels: Sequence[str]) ->
     Returns:
         the metric of every score key.
     """
+    predictions, references = _dummies(answer, labels)
+    keys: dict[str, Metric] = {}
+    for metric in metrics:
+        metric.signature(labels, answer)
+        found = metric.compute(predictions.read(metric.reads), references, labels)
+        keys |= dict.fromkeys(found, metric)
+    return keys
+
+
+def _dummies(answer: Answer, labels: Sequence[str]) -> tuple[Predictions, NDArray[Any]]:
+    """Predictions and references of a few made-up examples."""
     import numpy as np
 
     from nlpbench.tasks import Predictions
@@ -77,15 +105,26 @@ def try_out(metrics: Sequence[Metric], answer: Answer, labels: Sequence[str]) ->
     rows = max(4, 2 * len(labels))
     ids: NDArray[Any] = np.arange(rows) % max(1, len(labels))
     eye: NDArray[Any] = np.eye(max(1, len(labels)))[ids]
-    if answer == "labels":
-        predictions, references = Predictions(ids, eye), ids
-    elif answer == "label-sets":
-        predictions, references = Predictions(eye.astype(np.int64), eye), eye.astype(np.int64)
-    else:
-        predictions, references = Predictions(np.arange(rows) / rows), np.arange(rows) / rows
-    keys: dict[str, Metric] = {}
-    for metric in metrics:
-        metric.signature(labels, answer)
-        found = metric.compute(predictions.read(metric.reads), references, labels)
-        keys |= dict.fromkeys(found, metric)
-    return keys
+    numbers = np.arange(rows) / rows
+    words = [f"a made-up text of row {row}" for row in range(rows)]
+    tags = [tag for tag in labels if tag != "O"] or ["B-made-up"]
+    made: dict[Answer, tuple[Predictions, Any]] = {
+        "labels": (Predictions(ids, eye), ids),
+        "label-sets": (Predictions(eye.astype(np.int64), eye), eye.astype(np.int64)),
+        "values": (Predictions(numbers), numbers),
+        "tags": (
+            Predictions(objects([[tags[row % len(tags)], "O"] for row in range(rows)])),
+            objects([["O", "O", tags[0]][row % 2 :][:2] for row in range(rows)]),
+        ),
+        "spans": (Predictions(objects(words)), objects([[word] for word in words])),
+        "texts": (Predictions(objects(words)), objects([[word] for word in words])),
+        "log-likelihoods": (
+            Predictions(np.stack([-1.0 - numbers, np.full(rows, 3.0)], axis=1)),
+            np.stack([np.full(rows, 2), np.full(rows, 9)], axis=1),
+        ),
+        "rankings": (
+            Predictions(objects([["one", "two"]] * rows)),
+            objects([{"one": 1}, {"two": 1}] * (rows // 2)),
+        ),
+    }
+    return made[answer]

@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING
 
 from nlpbench.config.sections import ModelSection
 from nlpbench.models.load import load, load_finetuned
+from nlpbench.models.positions import check_positions
 from nlpbench.models.save import disk_errors, save, size_mb
 from nlpbench.models.source import weights_hash
 from nlpbench.models.tokenizer import load as tokenizer
+from nlpbench.models.words import for_words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = [
+    "check_positions",
     "disk_errors",
+    "for_words",
     "load",
     "load_finetuned",
     "load_tokenizer",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,13 @@ from nlpbench.config.problems import suggest
 from nlpbench.config.sections import Dropout, ModelSection
 from nlpbench.models import adapted, pooling
 from nlpbench.models import source as sources
-from nlpbench.models.architecture import blank_configuration
+from nlpbench.models.agreement import PaddingSide, agree
+from nlpbench.models.architecture import blank_configuration, keys_of, look_back_only
 from nlpbench.models.dropout import override
 from nlpbench.models.hub import told_clearly
-from nlpbench.models.positions import longest_input
+from nlpbench.models.positions import check_positions
+from nlpbench.models.renames import forget, renames
+from nlpbench.models.token_ids import token_ids
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,12 +45,22 @@ class LoadedModel:
 
 def load(
     section: ModelSection,
-    auto_class: str,
+    auto_class: str | Sequence[str],
     head: dict[str, Any],
     tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
+    max_length: int | None,
+    *,
+    max_target_length: int | None = None,
+    padding_side: PaddingSide | None = None,
 ) -> LoadedModel:
     """A model to train: pretrained weights where there are some, a new head where needed.
+
+    Args:
+        auto_class: of transformers; of several the first that has the architecture.
+        head: what the head adds to the configuration.
+        max_length: tokens that must have positions.
+        max_target_length: tokens that must have positions in the decoder of an encoder-decoder.
+        padding_side: where the tokenizer pads from now on; as the model was trained unless told.
 
     Raises:
         UserError: files missing or damaged, another architecture, `max_length` beyond its positions.
@@ -65,17 +78,20 @@ def load(
             )
         loaded = _pretrained(source, auto_class, head, section.dropout)
     _check_vocabulary(loaded.model, tokenizer)
-    _check_positions(loaded.model, max_length)
-    _agree(loaded.model, tokenizer)
+    check_positions(loaded.model, max_length, max_target_length)
+    agree(loaded.model, tokenizer, padding_side)
     return loaded
 
 
 def load_finetuned(
     name_or_path: str,
     revision: str | None,
-    auto_class: str,
+    auto_class: str | Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
+    max_length: int | None,
+    *,
+    max_target_length: int | None = None,
+    padding_side: PaddingSide | None = None,
 ) -> LoadedModel:
     """A model to evaluate: every weight must come from the checkpoint.
 
@@ -93,20 +109,19 @@ def load_finetuned(
             "missing); fine-tune it first"
         )
     _check_vocabulary(loaded.model, tokenizer)
-    _check_positions(loaded.model, max_length)
-    _agree(loaded.model, tokenizer)
+    check_positions(loaded.model, max_length, max_target_length)
+    agree(loaded.model, tokenizer, padding_side)
     return loaded
 
 
 def _pretrained(
     source: sources.ModelSource,
-    auto_class: str,
+    auto_class: str | Sequence[str],
     head: dict[str, Any],
     dropout: Dropout | None = None,
     config: PretrainedConfig | None = None,
 ) -> LoadedModel:
     import torch
-    import transformers
     from transformers import AutoConfig
     from transformers.utils.hub import cached_file
 
@@ -116,8 +131,10 @@ def _pretrained(
     if config is None:
         with told_clearly(source, "configuration"):
             config = AutoConfig.from_pretrained(source.location, revision=revision, **asked)
-    loader = getattr(transformers, auto_class)
-    _check_architecture(config, loader, source.name)
+    loader = _loader(auto_class, config, source.name)
+    look_back_only(config, loader.__name__, source.name)
+    options = pooling.without_pooler(loader, config)
+    names = renames(loader, config)
     loader = pooling.model_class(loader, config, head.get(pooling.KEY))
     if dropout is not None:
         override(config, dropout)
@@ -130,9 +147,14 @@ def _pretrained(
             use_safetensors=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            **({"key_mapping": names} if names else {}),
+            **options,
         )
+        if names:
+            forget(model)
         file = cached_file(source.location, "config.json", revision=revision)
-    fresh = sorted({*info["missing_keys"], *(item[0] for item in info["mismatched_keys"])})
+    missing = {*info["missing_keys"], *(item[0] for item in info["mismatched_keys"])}
+    fresh = sorted(missing - _computed(model))
     _check_backbone(model, fresh, source.name)
     from pathlib import Path
 
@@ -140,7 +162,9 @@ def _pretrained(
     return LoadedModel(model, directory, getattr(config, "_commit_hash", None), tuple(fresh))
 
 
-def _with_adapters(source: sources.ModelSource, directory: Path, auto_class: str) -> LoadedModel:
+def _with_adapters(
+    source: sources.ModelSource, directory: Path, auto_class: str | Sequence[str]
+) -> LoadedModel:
     """The base model with adapters in it, of the base's own class."""
     base = adapted.read(directory)
     sources.check_weights(source)
@@ -153,19 +177,18 @@ def _with_adapters(source: sources.ModelSource, directory: Path, auto_class: str
 
 def _bare(
     options: dict[str, Any],
-    auto_class: str,
+    auto_class: str | Sequence[str],
     head: dict[str, Any],
     tokenizer: PreTrainedTokenizerBase,
     dropout: Dropout | None,
 ) -> PreTrainedModel:
     import torch
-    import transformers
     from transformers import AutoConfig
 
     values = dict(options)
     model_type = values.pop("model_type")
     known = blank_configuration(model_type)
-    keys = {*known.to_dict(), *known.attribute_map}
+    keys = keys_of(known)
     taken = [key for key in values if key in OWNED]
     if taken:
         raise UserError(
@@ -181,22 +204,19 @@ def _bare(
             f"model.config.vocab_size is {values['vocab_size']}, and the tokenizer has "
             f"{len(tokenizer)} entries; leave it out to have as many"
         )
-    special = {
-        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id")
-        for name in ("pad", "bos", "eos")
-        if getattr(tokenizer, f"{name}_token_id") is not None
-    }
+    special = token_ids(tokenizer, known)
     try:
         config = AutoConfig.for_model(model_type, **{**special, **values}, **head)
     except Exception as error:
         raise UserError(f"model.config: {_told(error)}") from error
-    loader = getattr(transformers, auto_class)
-    _check_architecture(config, loader, f"model_type {model_type}")
+    loader = _loader(auto_class, config, f"model_type {model_type}")
+    look_back_only(config, loader.__name__, "model.config")
+    options = pooling.without_pooler(loader, config)
     loader = pooling.model_class(loader, config, head.get(pooling.KEY))
     if dropout is not None:
         override(config, dropout)
     try:
-        return loader.from_config(config, dtype=torch.float32)  # type: ignore[no-any-return]
+        return loader.from_config(config, dtype=torch.float32, **options)  # type: ignore[no-any-return]
     except Exception as error:
         raise UserError(f"model.config: {_told(error)}") from error
 
@@ -213,19 +233,36 @@ def _close(key: str, keys: set[str]) -> str:
     return advice if advice.startswith("did") else "no such key"
 
 
-def _check_architecture(config: PretrainedConfig, loader: Any, name: str) -> None:
-    if type(config) not in loader._model_mapping:
-        raise UserError(
-            f"{name} is a {config.model_type} model, which transformers cannot load as "
-            f"{loader.__name__}; take one that has such a head (bert, distilbert, roberta, albert, "
-            "electra, xlnet, gpt2, …)"
-        )
+def _loader(auto_class: str | Sequence[str], config: PretrainedConfig, name: str) -> Any:
+    """The first of the Auto classes that knows the architecture.
+
+    Raises:
+        UserError: none of them does.
+    """
+    import transformers
+
+    names = [auto_class] if isinstance(auto_class, str) else auto_class
+    for one in names:
+        loader = getattr(transformers, one)
+        if type(config) in loader._model_mapping:
+            return loader
+    raise UserError(
+        f"{name} is a {config.model_type} model, which transformers cannot load as "
+        f"{' or '.join(names)}; take one that has such a head"
+    )
+
+
+def _computed(model: PreTrainedModel) -> set[str]:
+    """Parameters that are not learnt, so not saved: the sinusoids of Marian and Pegasus."""
+    return {name for name, value in model.named_parameters() if not value.requires_grad}
 
 
 def _check_backbone(model: PreTrainedModel, fresh: list[str], name: str) -> None:
     """A few new weights are a head or a pooler; many mean that the files are of another model."""
     prefix = f"{model.base_model_prefix}."
     backbone = [key for key in model.state_dict() if key.startswith(prefix)]
+    if not backbone:  # the model is a base itself, or is like T5, which has none
+        prefix, backbone = "", list(model.state_dict())
     missing = [key for key in fresh if key.startswith(prefix)]
     if len(missing) > len(backbone) / 4:
         raise UserError(
@@ -243,42 +280,3 @@ def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
             f"the tokenizer has {len(tokenizer)} entries and the model embeddings for {rows}; "
             "they do not belong together"
         )
-
-
-def _check_positions(model: PreTrainedModel, max_length: int) -> None:
-    longest = longest_input(model)
-    if longest is not None and max_length > longest:
-        raise UserError(
-            f"task.max_length is {max_length}, and this {model.config.model_type} model has "
-            f"positions for {longest} tokens; set task.max_length to {longest} or less"
-        )
-
-
-def _agree(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Makes the tokenizer give what the model takes, and pad where it does not read."""
-    # Decoder-only classifiers read the last real token, which they find by the pad token.
-    model.config.pad_token_id = tokenizer.pad_token_id
-    if model.config.model_type != "xlnet":
-        tokenizer.padding_side = "right"
-    # Tokenizers of transformers 5 leave out the segment ids that ALBERT and XLNet learnt with, and
-    # some checkpoints of DistilBERT name a tokenizer that gives segment ids nobody reads.
-    wanted = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
-    if _reads_segments(model) and _tells_segments(tokenizer):
-        wanted.insert(1, "token_type_ids")
-    if set(wanted) != set(tokenizer.model_input_names):
-        tokenizer.model_input_names = wanted
-        tokenizer.init_kwargs["model_input_names"] = wanted  # so that it is saved
-
-
-def _reads_segments(model: PreTrainedModel) -> bool:
-    if model.config.model_type == "xlnet":  # has a vector for same and for other, no table
-        return True
-    takes = "token_type_ids" in inspect.signature(model.forward).parameters
-    return takes and getattr(model.config, "type_vocab_size", 0) > 1
-
-
-def _tells_segments(tokenizer: PreTrainedTokenizerBase) -> bool:
-    if "token_type_ids" in tokenizer.model_input_names:
-        return True
-    pair = tokenizer("a", "b", return_token_type_ids=True, verbose=False)
-    return any(pair.get("token_type_ids", []))

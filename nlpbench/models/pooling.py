@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 KEY = "nlpbench_pooling"  # of config.json; a task's head asks with it
 AUTO_CLASS = "AutoModelForSequenceClassification"
+BASES = ("AutoModel", "AutoModelForTextEncoding")
 POOLINGS = ("cls", "mean", "max")
 MODEL_TYPES = (
     "albert",
@@ -95,6 +96,22 @@ def pool(pooling: str, states: torch.Tensor, mask: torch.Tensor | None) -> torch
     return (total / real.sum(1)).to(states.dtype)
 
 
+def without_pooler(auto_class: Any, config: PretrainedConfig) -> dict[str, bool]:
+    """What makes `AutoModel` give the states of tokens alone, without a pooler above them.
+
+    Checkpoints of masked language models bring none, so that it would be random.
+    """
+    if auto_class.__name__ not in BASES:
+        return {}
+    return _no_pooler(auto_class._model_mapping[type(config)])
+
+
+def _no_pooler(base_class: Any) -> dict[str, bool]:
+    # A pooler that nobody reads would have parameters without gradients.
+    takes = inspect.signature(base_class.__init__).parameters
+    return {"add_pooling_layer": False} if "add_pooling_layer" in takes else {}
+
+
 @cache
 def _pooled(head_class: Any, base_class: Any) -> type[PreTrainedModel]:
     from torch import nn
@@ -103,9 +120,7 @@ def _pooled(head_class: Any, base_class: Any) -> type[PreTrainedModel]:
     from transformers.utils.generic import can_return_tuple
 
     family = next(one for one in head_class.__mro__[1:] if issubclass(one, PreTrainedModel))
-    # A pooler that nobody reads would have parameters without gradients.
-    takes = inspect.signature(base_class.__init__).parameters
-    options = {"add_pooling_layer": False} if "add_pooling_layer" in takes else {}
+    options = _no_pooler(base_class)
 
     class Pooled(family):  # type: ignore[misc, valid-type]
         def __init__(self, config: Any) -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nlpbench.config.errors import UserError
+
 if TYPE_CHECKING:
+    from torch import nn
     from transformers import PreTrainedModel
+
+TABLES = ("position_embeddings", "embed_positions", "wpe")
 
 
 def longest_input(model: PreTrainedModel) -> int | None:
@@ -13,17 +18,47 @@ def longest_input(model: PreTrainedModel) -> int | None:
 
     RoBERTa-like models number positions from `padding_idx + 1`, so have fewer than rows.
     """
-    from torch import nn
-
-    for name, module in model.named_modules():
-        last = name.rpartition(".")[2]
-        if isinstance(module, nn.Embedding) and last in (
-            "position_embeddings",
-            "embed_positions",
-            "wpe",
-        ):
-            skipped = 0 if module.padding_idx is None else module.padding_idx + 1
-            return module.num_embeddings - max(skipped, getattr(module, "offset", 0))
+    found = _table_of(model)
+    if found is not None:
+        return found
     limit = getattr(model.config, "max_position_embeddings", None)
     uses_rotation = getattr(model.config, "rope_parameters", None) is not None
     return limit if uses_rotation and isinstance(limit, int) and limit > 0 else None
+
+
+def longest_target(model: PreTrainedModel) -> int | None:
+    """The most tokens that an encoder-decoder can write; None where it has no limit."""
+    decoder: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
+    return _table_of(decoder)
+
+
+def check_positions(
+    model: PreTrainedModel, max_length: int | None, max_target_length: int | None = None
+) -> None:
+    """Raises UserError for lengths in tokens that the model has no positions for.
+
+    Args:
+        max_target_length: of what an encoder-decoder writes.
+    """
+    _check(model, "max_length", max_length, longest_input(model))
+    if max_target_length is not None and model.config.is_encoder_decoder:
+        _check(model, "max_target_length", max_target_length, longest_target(model))
+
+
+def _check(model: PreTrainedModel, key: str, asked: int | None, longest: int | None) -> None:
+    if longest is not None and asked is not None and asked > longest:
+        raise UserError(
+            f"task.{key} is {asked}, and this {model.config.model_type} model has "
+            f"positions for {longest} tokens; set task.{key} to {longest} or less"
+        )
+
+
+def _table_of(module: nn.Module) -> int | None:
+    """The positions in the first table of them; the encoder's is before the decoder's."""
+    from torch import nn
+
+    for name, part in module.named_modules():
+        if isinstance(part, nn.Embedding) and name.rpartition(".")[2] in TABLES:
+            skipped = 0 if part.padding_idx is None else part.padding_idx + 1
+            return part.num_embeddings - max(skipped, getattr(part, "offset", 0))
+    return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nlpbench.config.errors import UserError
 from nlpbench.config.sections import ModelSection
 from nlpbench.models import source as sources
-from nlpbench.models.architecture import blank_configuration
+from nlpbench.models.blank_tokenizer import blank_tokenizer
 from nlpbench.models.hub import told_clearly
 from nlpbench.models.train_tokenizer import train
 
@@ -32,7 +32,9 @@ def load(section: ModelSection, texts: Iterable[str] = ()) -> PreTrainedTokenize
                 "model.tokenizer.train needs model.config: a pretrained model knows only "
                 "the tokens of its own tokenizer"
             )
-        tokenizer = _train(section.config["model_type"], texts, section.tokenizer.train.vocab_size)
+        asked = section.tokenizer.train
+        blank = blank_tokenizer(section.config["model_type"])
+        tokenizer = train(blank, texts, asked.vocab_size, asked.type)
     elif section.tokenizer is not None:
         assert section.tokenizer.name_or_path is not None
         name = section.tokenizer.name_or_path
@@ -52,18 +54,3 @@ def _from_pretrained(source: sources.ModelSource) -> PreTrainedTokenizerBase:
     sources.check_tokenizer(source)
     with told_clearly(source, "tokenizer"):
         return AutoTokenizer.from_pretrained(source.location, revision=source.revision or "main")
-
-
-def _train(model_type: str, texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
-    import transformers
-    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
-
-    blank_configuration(model_type)
-    name = TOKENIZER_MAPPING_NAMES.get(model_type)
-    blank = getattr(transformers, name, None) if isinstance(name, str) else None
-    if blank is None or not hasattr(blank, "train_new_from_iterator"):
-        raise UserError(
-            f"no tokenizer can be trained for model_type {model_type}; "
-            "name one with model.tokenizer.name_or_path"
-        )
-    return train(blank(), texts, vocab_size)

@@ -14,7 +14,7 @@ from nlpbench.models import source as sources
 from nlpbench.results import environment, files, run_directory
 from nlpbench.results.record import RECORD, Record
 from nlpbench.runs.libraries import settle_libraries
-from nlpbench.runs.scored_model import interval, score_model
+from nlpbench.runs.scored_model import interval, score_model, write_predictions
 
 
 def evaluate(config: RunConfig, output_dir: str | Path, models: Sequence[str] = ()) -> list[Record]:
@@ -71,7 +71,7 @@ def _evaluate(config: RunConfig, name: str, revision: str | None, directory: Pat
     resolved = _resolved(config, name, revision)
     scored = score_model(config, name, revision)
     run_directory.open_run(directory, resolved)
-    files.write_jsonl(directory / run_directory.PREDICTIONS, scored.predictions)
+    write_predictions(directory, scored)
     record = Record(
         command="evaluate",
         name=directory.name,
@@ -88,7 +88,7 @@ def _evaluate(config: RunConfig, name: str, revision: str | None, directory: Pat
         audit=scored.material.audit.to_json(),
         timings={"total_seconds": time.perf_counter() - clock, "predict_seconds": scored.seconds},
         environment=environment.describe(),
-        warnings=scored.material.audit.warnings,
+        warnings=[*scored.material.audit.warnings, *scored.warnings],
         config=resolved,
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),

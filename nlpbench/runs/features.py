@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any
 from nlpbench.data import features
 from nlpbench.evaluation.progress import Progress
 from nlpbench.models.tokenizer_digest import tokenizer_digest
-from nlpbench.tasks import EncodeBatch, Task
+from nlpbench.tasks import Bundle, Encode, Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from numpy.typing import NDArray
-    from transformers import PreTrainedTokenizerBase
 
 
 def encode(
-    task: Task, rows: Dataset, references: NDArray[Any] | None, tokenizer: PreTrainedTokenizerBase
+    task: Task,
+    rows: Dataset,
+    references: NDArray[Any] | None,
+    bundle: Bundle,
+    *,
+    training: bool = False,
+    corpus: Dataset | None = None,
 ) -> Dataset:
     """`task.encode`, with all but the labels in the cache; labels may change, texts do not.
 
@@ -26,8 +31,10 @@ def encode(
     forked from one that has started torch may hang, and would send the tokens through pipes.
     """
 
-    def keep(rows: Dataset, options: Mapping[str, Any], encode: EncodeBatch) -> Dataset:
+    tokenizer = bundle.tokenizer
+
+    def keep(rows: Dataset, options: Mapping[str, Any], encode: Encode) -> Dataset:
         key = {"task": task.name, "options": options, "tokenizer": tokenizer_digest(tokenizer)}
         return features.kept(rows, key, encode, partial(Progress, "tokenising", len(rows)))
 
-    return task.encode(rows, references, tokenizer, keep)
+    return task.encode(rows, references, bundle, keep, training=training, corpus=corpus)

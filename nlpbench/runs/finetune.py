@@ -19,7 +19,7 @@ from nlpbench.runs import launch
 from nlpbench.runs.libraries import settle_libraries
 from nlpbench.runs.material import Material
 from nlpbench.runs.preparation import prepare
-from nlpbench.runs.scored_model import interval, score_model
+from nlpbench.runs.scored_model import interval, score_model, write_predictions
 
 logger = logging.getLogger("nlpbench")
 
@@ -95,6 +95,7 @@ def _finetune(config: RunConfig, directory: Path, resume: bool) -> Record:
     processes.from_first(lambda: _claim(config, directory, needed))
     try:
         fitted = fit(config, prepared.for_training(config), directory, resume)
+        prepared.settle(config, fitted.model)
     except Exception:
         if processes.is_first():
             _discard_unless_learnt(directory)
@@ -102,7 +103,7 @@ def _finetune(config: RunConfig, directory: Path, resume: bool) -> Record:
     if processes.is_first():
         with files.new_directory(directory / "model") as place:
             models.save(fitted.model, prepared.tokenizer, place, config.model)
-    data = material.records(prepared.features, config.max_length)
+    data = material.records(prepared.features)
     warnings, training = prepared.warnings, fitted.training
     del prepared, fitted
     return processes.from_first(
@@ -129,7 +130,7 @@ def _score(
     from nlpbench.training.fit import forget_checkpoints
 
     scored = score_model(config, str(directory / "model"), None, material)
-    files.write_jsonl(directory / run_directory.PREDICTIONS, scored.predictions)
+    write_predictions(directory, scored)
     record = Record(
         command="finetune",
         name=directory.name,
@@ -147,7 +148,7 @@ def _score(
         training=training,
         timings={"total_seconds": time.perf_counter() - clock, "predict_seconds": scored.seconds},
         environment=environment.describe(),
-        warnings=warnings,
+        warnings=[*warnings, *scored.warnings],
         config=config.resolved(),
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -15,7 +15,7 @@ from nlpbench.data.features import lengths
 from nlpbench.data.load import LoadedData, Split, load
 from nlpbench.results.record import SplitRecord
 from nlpbench.runs.features import encode as encode_rows
-from nlpbench.tasks import Task
+from nlpbench.tasks import Bundle, Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -38,15 +38,18 @@ class Material:
     references: dict[str, NDArray[Any]]
     audit: Audit
 
-    def records(self, features: dict[str, Dataset], max_length: int) -> dict[str, SplitRecord]:
+    @property
+    def corpus(self) -> Dataset | None:
+        """The documents that come with the data, if any do."""
+        return getattr(self.data, "corpus", None)
+
+    def records(self, features: dict[str, Dataset]) -> dict[str, SplitRecord]:
         """What the record says of each split."""
         return {
             name: SplitRecord(
                 rows=len(split.rows),
                 fingerprint=split.fingerprint,
-                truncated_share=truncated_share(features[name], max_length)
-                if name in features
-                else None,
+                truncated_share=truncated_share(features[name]) if name in features else None,
             )
             for name, split in self.data.splits.items()
         }
@@ -125,20 +128,27 @@ def skew_warning(config: RunConfig, material: Material, watched: str | None) -> 
     )
 
 
-def encode(config: RunConfig, material: Material, tokenizer: Any) -> dict[str, Dataset]:
-    """The features of every split, with labels."""
+def encode(config: RunConfig, material: Material, bundle: Bundle) -> dict[str, Dataset]:
+    """The features of every split: train to learn from, others to predict, test without labels."""
     task = cast(Task, config.task)
     features = {
-        name: encode_rows(task, split.rows, material.references[name], tokenizer)
+        name: encode_rows(
+            task,
+            split.rows,
+            material.references[name] if name in ("train", "validation") else None,
+            bundle,
+            training=name == "train",
+            corpus=material.corpus,
+        )
         for name, split in material.data.splits.items()
     }
     cache.release_pages()
     return features
 
 
-def truncated_share(features: Dataset, max_length: int) -> float:
-    """The share of rows that are cut off at `max_length` tokens."""
-    return float((lengths(features, "whole_length") > max_length).mean())
+def truncated_share(features: Dataset) -> float:
+    """The share of features that something was cut off from."""
+    return float((lengths(features, "whole_length") > lengths(features)).mean())
 
 
 def prediction_rows(split: Split, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

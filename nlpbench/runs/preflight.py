@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.run_config import RunConfig
@@ -19,11 +19,10 @@ from nlpbench.runs.libraries import settle_libraries
 from nlpbench.runs.material import Material
 from nlpbench.runs.preparation import prepare
 from nlpbench.runs.scored_model import open_model
-from nlpbench.tasks import Task
+from nlpbench.tasks import Bundle, Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedModel
 
 BATCHES = 2
 
@@ -66,15 +65,12 @@ def check_model(config: RunConfig, directory: Path = Path(), processes: int = 1)
     check_arguments(config, schedule, precision, watched)
     learner.check(config, prepared.for_training(config))
     with efficiency.PeakMemory() as memory:
+        bundle = Bundle(prepared.tokenizer, loaded.model, prepared.material.labels)
         seconds, padded = _two_batches(
-            config, loaded.model, features["train"], prepared.tokenizer, precision.name,
-            schedule.micro_batch_size,
-        )  # fmt: skip
+            config, bundle, features["train"], precision.name, schedule.micro_batch_size
+        )
     run_directory.check_space(directory, prepared.megabytes_needed)
-    shares = {
-        name: materials.truncated_share(found, config.max_length)
-        for name, found in features.items()
-    }
+    shares = {name: materials.truncated_share(found) for name, found in features.items()}
     count = efficiency.parameters(loaded.model)["parameters"]
     lines = [
         _data_report(prepared.material),
@@ -86,8 +82,7 @@ def check_model(config: RunConfig, directory: Path = Path(), processes: int = 1)
         f"{schedule.warmup_steps}, batch: {schedule.accumulation} x {schedule.micro_batch_size} rows",
         f"best checkpoint by: {watched.key if watched else 'none, the last is kept'}",
         f"padded share of {BATCHES} batches: {padded:.1%}",
-        "truncated share at "
-        f"{config.max_length} tokens: {', '.join(f'{k} {v:.1%}' for k, v in shares.items())}",
+        f"truncated share: {', '.join(f'{k} {v:.1%}' for k, v in shares.items())}",
         f"disk: up to {prepared.megabytes_needed:.0f} MB",
         f"memory: about {_memory(memory, count):.0f} MB on {efficiency.hardware()['device']}",
         f"time: about {_clock(seconds * schedule.accumulation * schedule.steps)} of training",
@@ -97,19 +92,18 @@ def check_model(config: RunConfig, directory: Path = Path(), processes: int = 1)
 
 def _two_batches(
     config: RunConfig,
-    model: PreTrainedModel,
+    bundle: Bundle,
     train: Dataset,
-    tokenizer: Any,
     precision: str,
     micro_batch_size: int,
 ) -> tuple[float, float]:
     """Seconds of forward and backward a batch, and the padded share; the longest rows go first."""
     import numpy as np
 
-    task = cast(Task, config.task)
+    task, model = cast(Task, config.task), bundle.model
     device = default_device()
-    model.to(device).train()  # type: ignore[arg-type]
-    collate = task.collate(tokenizer)
+    model.to(device).train()
+    collate = task.collate(bundle, training=True)
     order = np.argsort(-lengths(train), kind="stable")
     middle = (len(order) - micro_batch_size) // 2
     starts = [0, max(0, middle)]
@@ -117,12 +111,21 @@ def _two_batches(
     seconds = 0.0
     for start in starts[:BATCHES]:
         index = sorted(order[start : start + micro_batch_size].tolist())
-        batch = dict(collate(train.select(index).to_list()))
-        labels = batch.pop("labels").to(device)
+        rows = [
+            {**row, "visit": (config.seed, 0, place)}
+            for row, place in zip(train.select(index).to_list(), index, strict=True)
+        ]
+        batch = {key: value.to(device) for key, value in collate(rows).items()}
+        labels = batch.pop("labels")
         began = time.perf_counter()
         with autocast(device, precision):
-            logits = model(**{key: value.to(device) for key, value in batch.items()}).logits
-        loss = task.loss(logits, labels) / labels.numel()
+            outputs = task.forward(model, batch)
+        flat = task.flat_labels(labels)
+        losses = [
+            task.loss(logits, targets) / max(1, targets.numel())
+            for logits, targets in zip(task.flat_logits(outputs, labels), flat, strict=True)
+        ]
+        loss = sum(losses[1:], start=losses[0])
         loss.backward()  # type: ignore[no-untyped-call]
         seconds = time.perf_counter() - began  # of the second one, of middling length
         real += int(batch["attention_mask"].sum())
@@ -145,7 +148,7 @@ def _data_report(material: Material) -> str:
         "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in (header, *rows)
     ]
-    labels = f"labels: {', '.join(material.labels)}" if material.labels else "labels: numbers"
+    labels = f"labels: {', '.join(material.labels) or 'none'}"
     return "\n".join([*material.data.notes, labels, *lines])
 
 

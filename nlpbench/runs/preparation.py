@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from nlpbench import models
@@ -12,14 +13,16 @@ from nlpbench.config.errors import UserError
 from nlpbench.config.run_config import RunConfig
 from nlpbench.evaluation import efficiency
 from nlpbench.evaluation.metrics import Metric
+from nlpbench.evaluation.predict import predict
 from nlpbench.evaluation.score import try_out
 from nlpbench.runs import material as materials
 from nlpbench.runs.material import Material
-from nlpbench.tasks import Task
+from nlpbench.tasks import Bundle, Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from nlpbench.data.load import Split
     from nlpbench.models.load import LoadedModel
     from nlpbench.training.fit import Materials, Watched
 
@@ -47,6 +50,7 @@ class Prepared:
     def for_training(self, config: RunConfig) -> Materials:
         from nlpbench.training.fit import Materials
 
+        splits = self.material.data.splits
         return Materials(
             model=self.loaded.model,
             tokenizer=self.tokenizer,
@@ -56,17 +60,47 @@ class Prepared:
             watched=self.watched,
             train=self.features["train"],
             validation=self.features.get("validation"),
+            validation_rows=splits["validation"].rows if "validation" in splits else None,
             validation_references=self.material.references.get("validation"),
             train_references=self.material.references["train"],
-            train_id=self.material.data.splits["train"].id,
+            train_id=row_of_feature(splits["train"], self.features["train"]),
             fingerprints={
                 name: split.fingerprint
-                for name, split in self.material.data.splits.items()
+                for name, split in splits.items()
                 if name in ("train", "validation")
             },
             fresh=self.loaded.fresh,
             directory=self.loaded.directory,
         )
+
+    def settle(self, config: RunConfig, model: Any) -> None:
+        """Has the task choose on the validation rows what it chooses after training."""
+        task, split = cast(Task, config.task), self.material.data.splits.get("validation")
+        if not task.settles or split is None:
+            return
+        bundle = Bundle(self.tokenizer, model, self.material.labels)
+        features = self.features["validation"]
+        found = predict(
+            model,
+            features,
+            task.collate(bundle),
+            partial(task.infer, bundle),
+            batch_size=config.evaluation.batch_size,
+            precision=config.evaluation.precision,
+            what="settling",
+            shared=True,
+        )
+        references = self.material.references["validation"]
+        chosen = task.settle(found.values, features, split.rows, references, bundle)
+        for key, value in chosen.items():
+            setattr(model.config, key, value)
+
+
+def row_of_feature(split: Split, features: Dataset) -> Callable[[int], int | str]:
+    """Says which row a feature was made of, by its id."""
+    if "example" not in features.column_names:
+        return split.id
+    return lambda index: split.id(features[index]["example"])
 
 
 def prepare(config: RunConfig) -> Prepared:
@@ -80,9 +114,10 @@ def prepare(config: RunConfig) -> Prepared:
     task = cast(Task, config.task)
     material = materials.read(config, config.needed_splits)
     set_seed(config.seed)
-    tokenizer = models.tokenizer(config.model, material.texts["train"])
+    train = material.data.splits["train"]
+    tokenizer = models.tokenizer(config.model, task.tokenizer_texts(train.rows, train.locate))
     loaded = models.load(
-        config.model, task.auto_class, task.head(material.labels), tokenizer, config.max_length
+        config.model, task.auto_classes, task.head(material.labels), tokenizer, config.max_length
     )
     if loaded.fresh:
         logger.info("new weights, not from the checkpoint: %s", ", ".join(loaded.fresh))
@@ -92,7 +127,8 @@ def prepare(config: RunConfig) -> Prepared:
     if skew:
         logger.warning("%s", skew)
         warnings.append(skew)
-    features = materials.encode(config, material, tokenizer)
+    bundle = Bundle(tokenizer, loaded.model, material.labels)
+    features = materials.encode(config, material, bundle)
     return Prepared(material, tokenizer, loaded, watched, features, warnings)
 
 
@@ -105,7 +141,7 @@ def watch(config: RunConfig, labels: Sequence[str]) -> Watched | None:
     keys = try_out(metrics, task.answer, labels)
     if section.eval_strategy == "no":
         return None
-    wanted = section.metric_for_best_model
+    wanted = section.metric_for_best_model or task.watched
     if wanted == "loss":
         return Watched("loss", higher_is_better=False)
     if wanted is None or wanted in keys:

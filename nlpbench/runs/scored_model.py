@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nlpbench import models
@@ -10,12 +14,15 @@ from nlpbench.config.run_config import RunConfig
 from nlpbench.evaluation import efficiency
 from nlpbench.evaluation.metrics import Metric
 from nlpbench.evaluation.predict import predict
-from nlpbench.evaluation.score import score, try_out
+from nlpbench.evaluation.score import doubts, score, try_out
+from nlpbench.results import files, run_directory
 from nlpbench.results.record import Score, SplitRecord
 from nlpbench.runs import material as materials
 from nlpbench.runs.features import encode
 from nlpbench.runs.material import Material
-from nlpbench.tasks import Task
+from nlpbench.tasks import Bundle, Task
+
+logger = logging.getLogger("nlpbench")
 
 if TYPE_CHECKING:
     from nlpbench.models.load import LoadedModel
@@ -30,6 +37,8 @@ class ScoredModel:
     scores: dict[str, Score]
     efficiency: dict[str, Any]
     predictions: list[dict[str, Any]]
+    tables: Mapping[str, list[dict[str, Any]]]
+    warnings: list[str]
     split: SplitRecord
     seconds: float
 
@@ -58,7 +67,7 @@ def open_model(
     task = cast(Task, config.task)
     tokenizer = models.load_tokenizer(name_or_path, revision)
     loaded = models.load_finetuned(
-        name_or_path, revision, task.auto_class, tokenizer, config.max_length
+        name_or_path, revision, task.auto_classes, tokenizer, config.max_length
     )
     labels = task.labels_of(loaded.model)
     if material is None:
@@ -71,31 +80,40 @@ def open_model(
 def score_model(
     config: RunConfig, name_or_path: str, revision: str | None, material: Material | None = None
 ) -> ScoredModel:
-    """Opens a fine-tuned model, as `open_model` does, scores it and measures what it costs."""
+    """Opens a fine-tuned model, as `open_model` does, scores it and measures what it costs.
+
+    Raises:
+        UserError: as `open_model`, and what a metric cannot score.
+    """
     task, section = cast(Task, config.task), config.evaluation
     metrics = cast(list[Metric], config.metrics)
     opened = open_model(config, name_or_path, revision, material)
     loaded, tokenizer, labels = opened.loaded, opened.tokenizer, opened.labels
     material = opened.material
     split, references = material.data.splits[section.split], material.references[section.split]
-    features = encode(task, split.rows, None, tokenizer)
-    collate = task.collate(tokenizer)
+    bundle = Bundle(tokenizer, loaded.model, labels)
+    features = encode(task, split.rows, None, bundle, corpus=material.corpus)
+    collate, infer = task.collate(bundle), partial(task.infer, bundle)
     with efficiency.PeakMemory() as memory:
         outputs = predict(
             loaded.model,
             features,
             collate,
+            infer,
             batch_size=section.batch_size,
             precision=section.precision,
         )
-    predictions = task.decode(outputs.logits)
+    predictions = task.decode(outputs.values, features, split.rows, bundle)
+    warnings = doubts(metrics, predictions, references)
+    for warning in warnings:
+        logger.warning("%s", warning)
     scores = score(metrics, predictions, references, labels, section, task.answer)
     costs: dict[str, Any] = efficiency.parameters(loaded.model)
     directory = loaded.directory
     if directory is not None:
         costs["size_mb"] = models.size_mb(directory)
     if section.efficiency:
-        costs |= efficiency.latency(loaded.model, features, collate, section.precision)
+        costs |= efficiency.latency(loaded.model, features, collate, infer, section.precision)
         costs |= efficiency.throughput(outputs)
         costs |= {"peak_memory_mb": memory.megabytes, "peak_memory_of": memory.of}
         costs["padded_share"] = outputs.padded_share
@@ -113,13 +131,22 @@ def score_model(
         scores=scores,
         efficiency=costs,
         predictions=materials.prediction_rows(split, task.rows_of(predictions, references, labels)),
+        tables=predictions.tables,
+        warnings=warnings,
         split=SplitRecord(
             rows=len(split.rows),
             fingerprint=split.fingerprint,
-            truncated_share=materials.truncated_share(features, config.max_length),
+            truncated_share=materials.truncated_share(features),
         ),
         seconds=outputs.seconds,
     )
+
+
+def write_predictions(directory: Path, scored: ScoredModel) -> None:
+    """predictions.jsonl and whatever further files the task leaves."""
+    files.write_jsonl(directory / run_directory.PREDICTIONS, scored.predictions)
+    for name, rows in scored.tables.items():
+        files.write_jsonl(directory / name, rows)
 
 
 def interval(config: RunConfig) -> dict[str, Any]:

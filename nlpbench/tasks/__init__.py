@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from nlpbench.config.component import Component
@@ -18,18 +18,24 @@ if TYPE_CHECKING:
 
 Locate = Callable[[int], str]
 
-EncodeBatch = Callable[[Mapping[str, list[Any]]], Mapping[str, Any]]
+Columns = Mapping[str, Any]
+Encode = Callable[[Iterable[Columns]], Iterator[Columns]]
+Collate = Callable[[list[dict[str, Any]]], Mapping[str, "torch.Tensor"]]
+Answer = Literal[
+    "labels", "label-sets", "values", "tags", "spans", "texts", "log-likelihoods", "rankings"
+]
 
 
 class Keep(Protocol):
     """Makes the features of rows, or finds them where an earlier run kept them."""
 
-    def __call__(self, rows: Dataset, options: Mapping[str, Any], encode: EncodeBatch) -> Dataset:
+    def __call__(self, rows: Dataset, options: Mapping[str, Any], encode: Encode) -> Dataset:
         """
         Args:
             rows: with the columns that are encoded, and no other.
             options: all that the features follow from besides rows and tokenizer.
-            encode: columns of a batch of rows to columns of features.
+            encode: batches of rows, in order, to batches of features; both are mappings of columns,
+                and a row may become none or several features.
         """
         ...
 
@@ -37,17 +43,56 @@ class Keep(Protocol):
 def keep_in_memory(
     rows: Dataset,
     options: Mapping[str, Any],  # noqa: ARG001
-    encode: EncodeBatch,
+    encode: Encode,
 ) -> Dataset:
     """For few rows: makes the features anew, and leaves nothing behind."""
-    return rows.map(
-        encode,
-        batched=True,
-        remove_columns=rows.column_names,
-        keep_in_memory=True,
-        load_from_cache_file=False,
-        new_fingerprint="encoded",
-    )
+    import pyarrow as pa
+    from datasets import Dataset
+
+    batches = encode(dict(batch) for batch in rows.with_format(None).iter(1000))
+    tables = [pa.table(dict(batch)) for batch in batches]
+    return Dataset(pa.concat_tables(tables, promote_options="permissive"))
+
+
+def objects(items: Iterable[Any]) -> NDArray[Any]:
+    """(n,) lists, dicts or strings in one array."""
+    import numpy as np
+
+    found = list(items)
+    array = np.empty(len(found), dtype=object)
+    array[:] = found
+    return array
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model with what belongs to it.
+
+    Attributes:
+        model: None where features are made before there is one.
+        labels: the class names, in the order of the model's outputs.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    model: Any = None
+    labels: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What a model made of a batch of n features.
+
+    Attributes:
+        values: (n, …) or n arrays of unlike shapes, on the CPU; what `Task.decode` reads. None where
+            only the loss was asked for.
+        losses: (T,) summed over the targets of each term of the loss, in float64; None without
+            labels.
+        targets: (T,) how many there are.
+    """
+
+    values: NDArray[Any] | list[NDArray[Any]] | None
+    losses: NDArray[np.float64] | None = None
+    targets: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,12 +100,16 @@ class Predictions:
     """What a model said about n examples, aligned with the references of the same split.
 
     Attributes:
-        answers: (n,) class ids, (n, K) zeros and ones, or (n,) values, as the task's `answer` says.
+        answers: as the task's `answer` says; see the table at `Metric`.
         probabilities: (n, K), or None where the task has none.
+        details: what else predictions.jsonl tells of each example.
+        tables: further files of the run directory, by name, a mapping a line.
     """
 
     answers: NDArray[Any]
     probabilities: NDArray[np.float64] | None = None
+    details: Sequence[Mapping[str, Any]] | None = None
+    tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def read(self, reads: Literal["answers", "probabilities"]) -> NDArray[Any]:
         if reads == "answers":
@@ -77,12 +126,38 @@ class Task(Component, ABC):
     """
 
     kind: ClassVar[str] = "task"
-    max_length: int
+    reads_corpus: ClassVar[bool] = False  # `encode` needs the documents that come with the data
+    masks_anew: ClassVar[bool] = False  # `collate` draws at random; see there
+    rows_interact: ClassVar[bool] = False  # the loss of a row depends on the others of its batch
+    settles: ClassVar[bool] = False  # something is chosen on validation rows after training
+    slow_to_score: ClassVar[bool] = (
+        False  # in training scored only if a score chooses the checkpoint
+    )
 
     @property
     @abstractmethod
-    def answer(self) -> Literal["labels", "label-sets", "values"]:
+    def answer(self) -> Answer:
         """What one prediction is; a metric says which of these it scores."""
+
+    @property
+    def target(self) -> Literal["labels", "label-sets", "values"]:
+        """What one target of the training loss is: a class, flags of classes, or a number."""
+        return {"label-sets": "label-sets", "values": "values"}.get(self.answer, "labels")  # type: ignore[return-value]
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether the targets are classes that users know by name, and may weigh."""
+        return self.answer in ("labels", "label-sets", "tags")
+
+    @property
+    def watched(self) -> str | None:
+        """The score that chooses the checkpoint unless told; None for the first metric's first."""
+        return None
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest input in tokens, which the model must have positions for."""
+        return self.max_length  # type: ignore[attr-defined, no-any-return]
 
     @abstractmethod
     def default_metrics(self) -> list[dict[str, Any]]:
@@ -94,13 +169,12 @@ class Task(Component, ABC):
         """The columns of the data that the task reads."""
 
     @property
-    @abstractmethod
     def stratify_by(self) -> str | None:
         """The column whose shares a split of the rows keeps, if there is one."""
+        return None
 
-    @abstractmethod
     def find_labels(self, rows: Dataset, locate: Locate) -> list[str]:
-        """The class names, from the training rows alone; empty for a regression.
+        """The class names, from the training rows alone; empty where there are none.
 
         Args:
             rows: the training split.
@@ -109,66 +183,183 @@ class Task(Component, ABC):
         Raises:
             UserError: labels that cannot be meant so, each with its row.
         """
+        return []
 
     @abstractmethod
     def references(self, rows: Dataset, labels: Sequence[str], locate: Locate) -> NDArray[Any]:
-        """The raw references of the data, shaped as `Predictions.answers`.
+        """The raw references of the data, as the task's `answer` says; see the table at `Metric`.
 
         Raises:
-            UserError: a missing or unknown label, with its row.
+            UserError: a missing or unknown label or reference, with its row.
         """
+
+    def class_ids(self, references: NDArray[Any], labels: Sequence[str]) -> NDArray[Any]:
+        """The classes of all targets in the references, where the task `names_classes`."""
+        return references
 
     @abstractmethod
     def texts(self, rows: Dataset, locate: Locate) -> Sequence[str]:
         """What a row says, for the audit; raises UserError for a column that holds no text."""
 
-    @abstractmethod
+    def tokenizer_texts(self, rows: Dataset, locate: Locate) -> Iterable[str]:
+        """What a tokenizer is trained on, where one is: all that the model reads or writes."""
+        return self.texts(rows, locate)
+
     def head(self, labels: Sequence[str]) -> dict[str, Any]:
         """What the head adds to the model's configuration, such as `id2label`."""
+        return {}
 
     @property
     @abstractmethod
-    def auto_class(self) -> str:
-        """The transformers Auto class that loads a model with the task's head."""
+    def auto_classes(self) -> tuple[str, ...]:
+        """The transformers Auto classes that load a model with the task's head.
 
-    @abstractmethod
+        The first one that has the model's architecture is taken.
+        """
+
     def labels_of(self, model: PreTrainedModel) -> list[str]:
-        """The class names that a fine-tuned model knows."""
+        """The class names that a fine-tuned model knows; empty where there are none.
+
+        Raises:
+            UserError: a model that was trained for something else.
+        """
+        return []
 
     @abstractmethod
     def encode(
         self,
         rows: Dataset,
         references: NDArray[Any] | None,
-        tokenizer: PreTrainedTokenizerBase,
+        bundle: Bundle,
         keep: Keep = keep_in_memory,
+        *,
+        training: bool = False,
+        corpus: Dataset | None = None,
     ) -> Dataset:
-        """The features: `input_ids` and what else the model takes, `length`, `whole_length`, `labels`.
+        """The features of a split, in the order of its rows.
+
+        They hold what the model takes, as lists of numbers; `length`, the tokens of a feature;
+        `whole_length`, what it would have been if nothing had been cut off; `labels`, where
+        there are references; and `example`, the number of the row, where rows and features do not
+        go one to one.
 
         Args:
-            keep: makes all features but `labels`, which may change where texts do not.
+            keep: makes all features that follow from the rows; what follows from `references`, as
+                class ids do, is added afterwards.
+            training: to train on; else to predict, with `labels` for the loss of a validation split.
+            corpus: the documents that come with the data, where the task `reads_corpus`.
+
+        Raises:
+            UserError: rows that cannot be encoded, or a model that cannot take them.
         """
 
     @abstractmethod
-    def collate(
-        self, tokenizer: PreTrainedTokenizerBase
-    ) -> Callable[[list[dict[str, Any]]], Mapping[str, torch.Tensor]]:
-        """Makes a padded batch of features."""
+    def collate(self, bundle: Bundle, *, training: bool = False) -> Collate:
+        """Makes a padded batch of features: `labels` and what the model takes, one row a feature.
 
-    @abstractmethod
+        A task that `masks_anew` finds in each feature `visit`, three numbers that differ by seed,
+        epoch and feature: drawing from `numpy.random.default_rng(visit)` makes a training run
+        repeatable and resumable. Only when `training`.
+        """
+
+    def forward(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> Any:
+        """The model's outputs for a batch without its labels; one call of the model."""
+        return model(**inputs)
+
+    def flat_labels(self, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The targets of each term of the loss, in one row: (m,) classes or numbers, or (m, K) flags.
+
+        What is not scored, as -100 says, is left out. A loss has more than one term where means
+        over unlike targets are added up.
+        """
+        return (labels,)
+
+    def flat_logits(self, outputs: Any, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The logits (m, K) of these targets, for each term."""
+        return (outputs.logits,)
+
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The plain loss summed over all targets of the batch: a scalar, in float32 at least.
+        """The plain loss summed over flat targets: a scalar, in float32 at least.
 
         It is the `loss` of a validation split, and what training minimises where no strategy
-        weighs, smooths or focuses it.
+        weighs, smooths or focuses it. Cross entropy unless a task says otherwise.
+        """
+        import torch
+        from torch.nn import functional as F
+
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        return F.cross_entropy(logits, labels, reduction="sum")
+
+    def infer(
+        self, bundle: Bundle, batch: Mapping[str, torch.Tensor], answers: bool = True
+    ) -> Inferred:
+        """What the model makes of a batch, and the plain loss where the batch has labels.
+
+        Args:
+            answers: False where only the loss is asked for.
+        """
+        inputs = {key: value for key, value in batch.items() if key != "labels"}
+        outputs = self.forward(bundle.model, inputs)
+        values = self.values(outputs, batch) if answers else None
+        if "labels" not in batch:
+            return Inferred(values)
+        return Inferred(values, *self.summed(outputs, batch["labels"]))
+
+    def values(
+        self, outputs: Any, batch: Mapping[str, torch.Tensor]
+    ) -> NDArray[Any] | list[NDArray[Any]]:
+        """What is kept of a batch's outputs, one item a feature: small, and on the CPU."""
+        found: NDArray[np.float32] = outputs.logits.float().cpu().numpy()
+        return found
+
+    def summed(
+        self, outputs: Any, labels: torch.Tensor
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(T,) the plain loss of each term, and (T,) its targets."""
+        import numpy as np
+
+        flat = self.flat_labels(labels)
+        pairs = zip(self.flat_logits(outputs, labels), flat, strict=True)
+        losses = [float(self.loss(logits, targets)) for logits, targets in pairs]
+        return np.array(losses), np.array([float(targets.numel()) for targets in flat])
+
+    @abstractmethod
+    def decode(
+        self,
+        values: NDArray[Any] | list[NDArray[Any]],
+        features: Dataset,
+        rows: Dataset,
+        bundle: Bundle,
+    ) -> Predictions:
+        """The answers to all examples of a split.
+
+        Args:
+            values: of every feature, in order, as `infer` gives them.
+            features: as `encode` made them.
+            rows: of the split.
         """
 
-    @abstractmethod
-    def decode(self, logits: NDArray[np.float32]) -> Predictions:
-        """The answers to n examples from their logits (n, K)."""
+    def settle(
+        self,
+        values: NDArray[Any] | list[NDArray[Any]],
+        features: Dataset,
+        rows: Dataset,
+        references: NDArray[Any],
+        bundle: Bundle,
+    ) -> dict[str, Any]:
+        """What is chosen on the validation rows after training, as entries of the model's configuration.
 
-    @abstractmethod
+        `decode` finds them there. Only asked of a task that `settles`.
+        """
+        return {}
+
     def rows_of(
         self, predictions: Predictions, references: NDArray[Any], labels: Sequence[str]
     ) -> list[dict[str, Any]]:
         """One mapping an example for predictions.jsonl: `reference`, `prediction` and more."""
+        details = predictions.details or [{}] * len(references)
+        answers = zip(references.tolist(), predictions.answers.tolist(), details, strict=True)
+        return [
+            {"reference": reference, "prediction": answer, **more}
+            for reference, answer, more in answers
+        ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,11 +10,10 @@ from pydantic import Field, model_validator
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import Invalid, Problem, show
-from nlpbench.tasks import Keep, Locate, Predictions, Task, keep_in_memory
+from nlpbench.tasks import Bundle, Collate, Keep, Locate, Predictions, Task, keep_in_memory
 from nlpbench.tasks._columns import Texts, enumerate_arrays, first_null, to_column
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from datasets import Dataset
     from numpy.typing import NDArray
@@ -105,8 +104,8 @@ class TextClassification(Task):
         return self._label_columns[0] if self.problem_type == SINGLE else None
 
     @property
-    def auto_class(self) -> str:
-        return "AutoModelForSequenceClassification"
+    def auto_classes(self) -> tuple[str, ...]:
+        return ("AutoModelForSequenceClassification",)
 
     @property
     def _text_columns(self) -> list[str]:
@@ -185,9 +184,13 @@ class TextClassification(Task):
         self,
         rows: Dataset,
         references: NDArray[Any] | None,
-        tokenizer: PreTrainedTokenizerBase,
+        bundle: Bundle,
         keep: Keep = keep_in_memory,
+        *,
+        training: bool = False,
+        corpus: Dataset | None = None,
     ) -> Dataset:
+        tokenizer = bundle.tokenizer
         special = tokenizer.num_special_tokens_to_add(pair=self.text_pair_column is not None)
         if special >= self.max_length:
             raise UserError(
@@ -200,20 +203,20 @@ class TextClassification(Task):
             "max_length": self.max_length,
         }
         features = keep(
-            rows.select_columns(self._text_columns), options, partial(_tokenize, tokenizer, options)
+            rows.select_columns(self._text_columns),
+            options,
+            partial(map, partial(_tokenize, tokenizer, options)),
         )
         if references is not None:
             targets = references if self.problem_type == SINGLE else references.astype("float32")
             features = features.add_column("labels", to_column(targets))
         return features
 
-    def collate(
-        self, tokenizer: PreTrainedTokenizerBase
-    ) -> Callable[[list[dict[str, Any]]], Mapping[str, torch.Tensor]]:
+    def collate(self, bundle: Bundle, *, training: bool = False) -> Collate:
         from transformers import DataCollatorWithPadding
 
-        collator = DataCollatorWithPadding(tokenizer)
-        names = {*tokenizer.model_input_names, "labels"}
+        collator = DataCollatorWithPadding(bundle.tokenizer)
+        names = {*bundle.tokenizer.model_input_names, "labels"}
 
         def pad(features: list[dict[str, Any]]) -> Mapping[str, torch.Tensor]:
             return collator([{key: row[key] for key in names & row.keys()} for row in features])
@@ -224,19 +227,25 @@ class TextClassification(Task):
         import torch
         from torch.nn import functional as F
 
-        logits = logits if logits.dtype == torch.float64 else logits.float()
         if self.problem_type == SINGLE:
-            return F.cross_entropy(logits, labels, reduction="sum")
+            return super().loss(logits, labels)
+        logits = logits if logits.dtype == torch.float64 else logits.float()
         labels = labels.to(logits.dtype)
         if self.problem_type == MULTI:
             return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
         return F.mse_loss(logits.squeeze(-1), labels, reduction="sum")
 
-    def decode(self, logits: NDArray[np.float32]) -> Predictions:
+    def decode(
+        self,
+        values: NDArray[Any] | list[NDArray[Any]],
+        features: Dataset | None = None,
+        rows: Dataset | None = None,
+        bundle: Bundle | None = None,
+    ) -> Predictions:
         import numpy as np
         from scipy.special import expit, softmax
 
-        exact = logits.astype(np.float64)
+        exact = np.asarray(values, dtype=np.float64)
         if self.problem_type == REGRESSION:
             return Predictions(exact[:, 0])
         if self.problem_type == MULTI:

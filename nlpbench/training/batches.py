@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,10 @@ import torch
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from nlpbench.tasks import Collate
+    from nlpbench.training.sampling import TrainSampler
+
 Batch = dict[str, Any]
-Collate = Callable[[list[dict[str, Any]]], Mapping[str, torch.Tensor]]
 
 
 class NumberedRows(torch.utils.data.Dataset[dict[str, Any]]):
@@ -37,28 +39,44 @@ class NumberedRows(torch.utils.data.Dataset[dict[str, Any]]):
         ]
 
 
+@dataclass(frozen=True)
+class Visits:
+    """What a task that masks anew draws from: another one whenever a row is seen again."""
+
+    seed: int
+    sampler: TrainSampler
+
+    def __call__(self, row: int) -> tuple[int, int, int]:
+        return self.seed, self.sampler.epoch, row
+
+
 @dataclass
 class StepCollator:
     """Collates the rows of one step into micro-batches; the longest rows come first.
 
-    A batch is `{"pieces": [micro-batch, …], "labels": all labels, "rows": their numbers,
-    "computed": tokens with padding, "padded": tokens of padding}`. Of no rows, as a process has
-    where there are more processes than rows, the pieces hold one stand-in, so that it computes
-    along with the others, and the rest is empty.
+    A batch is `{"pieces": [micro-batch, …], "rows": their numbers, "computed": tokens with
+    padding, "padded": tokens of padding}`. Of no rows, as a process has where there are more
+    processes than rows, the pieces hold one stand-in, so that it computes along with the others,
+    and the rest is empty.
     """
 
     collate: Collate
     size: int  # rows of a micro-batch, at most
     stand_in: Callable[[], dict[str, Any]]
+    visit: Callable[[int], tuple[int, int, int]] | None = None  # for a task that masks anew
 
     def __call__(self, rows: list[dict[str, Any]]) -> Batch:
         if not rows:
             batch = self([self.stand_in()])
-            nothing = {"labels": batch["labels"][:0], "rows": batch["rows"][:0]}
-            return {**batch, **nothing, "computed": 0, "padded": 0}
-        order = sorted(range(len(rows)), key=lambda place: -len(rows[place]["input_ids"]))
+            return {**batch, "rows": batch["rows"][:0], "computed": 0, "padded": 0}
+        order = sorted(range(len(rows)), key=lambda place: -rows[place]["length"])
         ordered = [rows[place] for place in order]
         numbers = np.array([row.pop("row") for row in ordered])
+        if self.visit is not None:
+            ordered = [
+                {**row, "visit": self.visit(int(number))}
+                for row, number in zip(ordered, numbers, strict=True)
+            ]
         pieces = [
             dict(self.collate(ordered[start : start + self.size]))
             for start in range(0, len(ordered), self.size)
@@ -66,7 +84,6 @@ class StepCollator:
         masks = [piece["attention_mask"] for piece in pieces if "attention_mask" in piece]
         return {
             "pieces": pieces,
-            "labels": torch.cat([piece["labels"] for piece in pieces]),
             "rows": numbers,
             "computed": sum(mask.numel() for mask in masks),
             "padded": sum(int((mask == 0).sum()) for mask in masks),

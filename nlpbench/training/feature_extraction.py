@@ -14,8 +14,9 @@ from transformers import default_data_collator
 from transformers.utils.generic import ModelOutput
 
 from nlpbench.config.errors import UserError
-from nlpbench.evaluation.predict import Collate, predict
+from nlpbench.evaluation.predict import predict
 from nlpbench.models.pooling import pool
+from nlpbench.tasks import Collate
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -118,7 +119,7 @@ def extract(
                 what=what,
                 shared=True,
             )
-        return _data_set(rows, found.logits, _real_token(model))
+        return _data_set(rows, found.values, _real_token(model))
 
     trained = features(train, "extracting features of train")
     validated = None

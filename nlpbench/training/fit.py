@@ -7,7 +7,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from nlpbench.evaluation.score import values
 from nlpbench.models import disk_errors
 from nlpbench.results import run_directory
 from nlpbench.results.files import told_clearly
-from nlpbench.tasks import Task
+from nlpbench.tasks import Bundle, Task
 from nlpbench.training import checkpoints, compilation, precision
 from nlpbench.training.arguments import training_arguments
 from nlpbench.training.learner import Learner, prepare
@@ -55,8 +55,10 @@ class Materials:
     """What a training run needs besides its config.
 
     Attributes:
+        train, validation: features, as `task.encode` makes them.
+        validation_rows: of the data, where there is such a split.
         train_references: what `task.references` makes of the training rows.
-        train_id: the id of a training row by its number.
+        train_id: the id of a training row by the number of its feature.
         fingerprints: of the splits that training reads.
         fresh: names of weights that were not in the checkpoint.
         directory: of the checkpoint's files, where there are any.
@@ -70,12 +72,21 @@ class Materials:
     watched: Watched | None
     train: Dataset
     validation: Dataset | None
+    validation_rows: Dataset | None
     validation_references: NDArray[Any] | None
     train_references: NDArray[Any]
     train_id: Callable[[int], int | str]
     fingerprints: dict[str, str]
     fresh: tuple[str, ...]
     directory: Path | None
+
+    @property
+    def bundle(self) -> Bundle:
+        return Bundle(self.tokenizer, self.model, self.labels)
+
+    def class_ids(self) -> NDArray[Any]:
+        """The classes of all training targets, as class weights count them."""
+        return self.task.class_ids(self.train_references, self.labels)
 
 
 @dataclass(frozen=True)
@@ -189,7 +200,7 @@ def _trainer(
 ) -> BenchTrainer:
     from transformers.trainer_callback import PrinterCallback
 
-    from nlpbench.training.batches import NumberedRows, StepCollator
+    from nlpbench.training.batches import NumberedRows, StepCollator, Visits
     from nlpbench.training.divergence import Divergence
     from nlpbench.training.objective import build
     from nlpbench.training.sampling import FollowEpoch, train_sampler
@@ -208,7 +219,10 @@ def _trainer(
         model=learner.model,
         args=training_arguments(config, schedule, chosen, materials.watched, place, compiled.on),
         data_collator=StepCollator(
-            learner.collate, schedule.micro_batch_size, partial(rows.__getitem__, 0)
+            learner.train_collate,
+            schedule.micro_batch_size,
+            partial(rows.__getitem__, 0),
+            Visits(config.seed, sampler) if materials.task.masks_anew else None,
         ),
         train_dataset=rows,
         eval_dataset=learner.validation,
@@ -221,7 +235,7 @@ def _trainer(
         plan=Plan(
             section=section,
             schedule=schedule,
-            objective=build(section, materials.task, materials.labels, materials.train_references),
+            objective=build(section, materials.task, materials.labels, materials.class_ids()),
             sampler=sampler,
             evaluate=lambda: _evaluate(config, materials, learner),
             divergence=Divergence(
@@ -317,27 +331,33 @@ def _steps(trainer: BenchTrainer, last: Path | None, place: Path) -> None:
 
 def _evaluate(config: RunConfig, materials: Materials, learner: Learner) -> dict[str, float]:
     """The validation scores, by the same path as every other evaluation."""
-    import torch
-
     assert learner.validation is not None
+    assert materials.validation_rows is not None
     assert materials.validation_references is not None
+    assert materials.watched is not None
+    task, bundle = materials.task, replace(materials.bundle, model=learner.model)
+    scored = not task.slow_to_score or materials.watched.key != "loss"
     with learner.scored():
         outputs = predict(
             learner.model,
             learner.validation,
             learner.collate,
+            partial(task.infer, bundle, answers=scored),
             batch_size=config.evaluation.batch_size,
             precision=config.evaluation.precision,
             what="validating",
             shared=True,
         )
-    targets = torch.tensor(learner.validation["labels"][:])
-    total = materials.task.loss(torch.from_numpy(outputs.logits), targets)
-    predictions = materials.task.decode(outputs.logits)
+    assert outputs.loss is not None
+    if not scored:
+        return {"loss": outputs.loss}
+    predictions = task.decode(
+        outputs.values, materials.validation, materials.validation_rows, bundle
+    )
     found = values(
         materials.metrics, predictions, materials.validation_references, materials.labels
     )
-    return {"loss": float(total) / targets.numel(), **found}
+    return {"loss": outputs.loss, **found}
 
 
 def _finished(checkpoint: Path) -> TrainerState | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.run_config import RunConfig
-from nlpbench.evaluation.predict import Collate
+from nlpbench.tasks import Collate
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -26,6 +26,7 @@ class Learner:
 
     Attributes:
         model: whole, with adapters, or a head alone.
+        train_collate: makes the batches that are trained on, `collate` those that are predicted.
         finish: makes the model that is saved of it.
         average: of its weights, where the average is what is scored and saved.
     """
@@ -33,6 +34,7 @@ class Learner:
     model: Any
     train: Dataset
     validation: Dataset | None
+    train_collate: Collate
     collate: Collate
     finish: Callable[[], Any]
     average: MovingAverage | None = None
@@ -68,7 +70,8 @@ def prepare(config: RunConfig, materials: Materials) -> Learner:
         model,
         materials.train,
         materials.validation,
-        materials.task.collate(materials.tokenizer),
+        materials.task.collate(materials.bundle, training=True),
+        materials.task.collate(materials.bundle),
         finish=lambda: model,
     )
     if section.feature_extraction:
@@ -89,7 +92,7 @@ def check(config: RunConfig, materials: Materials) -> None:
     from nlpbench.training import objective
 
     section, model = config.training, materials.model
-    objective.build(section, materials.task, materials.labels, materials.train_references)
+    objective.build(section, materials.task, materials.labels, materials.class_ids())
     _change_parameters(config, model)
     if section.feature_extraction:
         from nlpbench.training import feature_extraction
@@ -133,6 +136,7 @@ def _features(learner: Learner, config: RunConfig, materials: Materials) -> Lear
         extracted.model,
         extracted.train,
         extracted.validation,
+        extracted.collate,
         extracted.collate,
         finish=extracted.model.restore,
     )

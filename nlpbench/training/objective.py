@@ -70,6 +70,22 @@ class Objective:
             for key, value in batch.items()
         }
 
+    def loss(self, outputs: Any, labels: Tensor) -> Tensor:
+        """(T,) the total of each term of the task's loss.
+
+        Args:
+            outputs: of the model for `inputs` of a batch.
+            labels: of that batch.
+        """
+        flat = self.task.flat_labels(labels)
+        twice = labels if self.r_drop_alpha is None else torch.cat([labels, labels])
+        logits = self.task.flat_logits(outputs, twice)
+        return torch.stack([self.total(*pair) for pair in zip(logits, flat, strict=True)])
+
+    def count(self, labels: Tensor) -> Tensor:
+        """(T,) what each of these totals is divided by."""
+        return torch.stack([self.targets(flat) for flat in self.task.flat_labels(labels)])
+
     def total(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss summed over all targets: a scalar in float32, float64 for float64 logits.
 
@@ -85,7 +101,7 @@ class Objective:
 
     def targets(self, labels: Tensor) -> Tensor:
         """What a total is divided by, a scalar: the number of targets, or their weights' sum."""
-        if self.task.answer == "labels" and self.class_weights is not None:
+        if self.task.target == "labels" and self.class_weights is not None:
             weights: Tensor = self._weights(labels.device, torch.float32)
             return weights[labels].sum()
         return torch.tensor(float(labels.numel()), device=labels.device)
@@ -94,18 +110,18 @@ class Objective:
         if self.class_weights is None and self.focal_gamma is None and not self.label_smoothing:
             return self.task.loss(logits, labels)
         weights = self._weights(logits.device, logits.dtype)
-        if self.task.answer == "labels":
+        if self.task.target == "labels":
             return _cross_entropy(logits, labels, weights, self.label_smoothing, self.focal_gamma)
         return _binary_cross_entropy(logits, labels, weights, self.focal_gamma)
 
     def _disagreement(self, one: Tensor, two: Tensor, labels: Tensor) -> Tensor:
         """Half of KL(one || two) + KL(two || one), summed: sums of (p - q) (log p - log q)."""
-        if self.task.answer == "labels":
+        if self.task.target == "labels":
             p, q = one.log_softmax(-1), two.log_softmax(-1)
             rows = ((p.exp() - q.exp()) * (p - q)).sum(-1) / 2
             weights = self._weights(rows.device, rows.dtype)
             return rows.sum() if weights is None else (weights[labels] * rows).sum()
-        if self.task.answer == "label-sets":
+        if self.task.target == "label-sets":
             return ((one.sigmoid() - two.sigmoid()) * (one - two)).sum() / 2
         return F.mse_loss(one, two, reduction="sum")
 
@@ -127,7 +143,7 @@ def build(
 
     Args:
         labels: the K class names; none for a regression.
-        train_labels: of the training rows, as `task.references` gives them.
+        train_labels: of the training rows, as `task.class_ids` gives them.
 
     Raises:
         UserError: a class weight for a label that does not exist.
@@ -168,7 +184,7 @@ def _balanced(task: Task, count: int, train_labels: NDArray[Any]) -> NDArray[np.
     Label sets: rows without the label by rows with it.
     """
     weights = np.ones(count)
-    if task.answer == "labels":
+    if task.target == "labels":
         found = np.unique(train_labels)
         weights[found] = compute_class_weight("balanced", classes=found, y=train_labels)
         return weights

@@ -36,6 +36,7 @@ from nlpbench.training.schedule import Schedule
 from nlpbench.training.shares import Shares
 
 logger = logging.getLogger("nlpbench")
+LEAST_TARGETS = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,16 @@ class BenchTrainer(Trainer):
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
     ) -> tuple[list[Any], torch.Tensor | int | None]:
         batches = list(islice(epoch_iterator, num_batches))
-        targets = sum(self.plan.objective.targets(batch["labels"]) for batch in batches)
-        items = torch.as_tensor(targets, device=device)
+        items = torch.stack([self._targets(batch) for batch in batches]).sum(0).to(device)
         if self.args.world_size > 1:
-            items = self.accelerator.gather(items).sum()
+            items = self.accelerator.gather(items[None]).sum(0)
         return batches, items
+
+    def _targets(self, batch: Batch) -> torch.Tensor:
+        """(T,) the targets of a batch; none in the stand-in of an empty share."""
+        count = self.plan.objective.count
+        found = torch.stack([count(piece["labels"]) for piece in batch["pieces"]]).sum(0)
+        return found if len(batch["rows"]) else torch.zeros_like(found)
 
     def training_step(
         self,
@@ -198,14 +204,21 @@ class BenchTrainer(Trainer):
     ) -> Any:
         batch = dict(inputs)
         labels = batch.pop("labels")
-        outputs = model(**self.plan.objective.inputs(batch))
-        # Each process has the gradient of its own rows, and their mean is taken.
-        total = self.plan.objective.total(outputs.logits, labels) * self.accelerator.num_processes
-        loss = total / num_items_in_batch
+        objective = self.plan.objective
+        outputs = objective.task.forward(model, objective.inputs(batch))
+        # Each process has the gradient of its own rows, and their mean is taken. A term without
+        # targets in the whole batch adds nothing.
+        items = torch.as_tensor(num_items_in_batch).clamp_min(LEAST_TARGETS)
+        loss = (objective.loss(outputs, labels) / items).sum() * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
     def _halve(self, error: Exception) -> None:
         size = self.micro_batch_size
+        if self.plan.objective.task.rows_interact:
+            raise RunError(
+                f"a batch of {size} rows does not fit into memory ({error}), and cannot be cut: its "
+                "rows are compared with one another; set training.effective_batch_size to fewer"
+            ) from error
         if self.args.world_size > 1:  # the others wait for this process's gradients
             raise RunError(
                 f"a micro-batch of {size} rows does not fit into memory ({error}); set "
@@ -221,14 +234,13 @@ class BenchTrainer(Trainer):
 
     def find_micro_batch_size(self, precision: str) -> None:
         """Takes the most rows at a time that fit, found out on the longest rows of all."""
-        rows = self.train_dataset.features
-        longest = np.argsort(-lengths(rows), kind="stable")[: self.micro_batch_size]
+        rows = self.train_dataset
+        longest = np.argsort(-lengths(rows.features), kind="stable")[: self.micro_batch_size]
         model, objective = self.model, self.plan.objective
         device = self.args.device
-        collate = self.data_collator.collate
 
         def attempt(size: int) -> None:
-            batch = dict(collate(rows.select(longest[:size].tolist()).to_list()))
+            [batch] = self.data_collator(rows.__getitems__(longest[:size].tolist()))["pieces"]
             labels = batch.pop("labels").to(device)
             # AdamW's two moments, which the first step makes
             trained = [p for p in model.parameters() if p.requires_grad]
@@ -236,8 +248,8 @@ class BenchTrainer(Trainer):
             try:
                 with autocast(device, precision):
                     inputs = {key: value.to(device) for key, value in batch.items()}
-                    logits = model(**objective.inputs(inputs)).logits
-                torch.autograd.backward(objective.total(logits, labels))
+                    outputs = objective.task.forward(model, objective.inputs(inputs))
+                torch.autograd.backward(objective.loss(outputs, labels).sum())
             finally:
                 del moments
                 model.zero_grad()

@@ -17,6 +17,7 @@ from nlpbench.config.sections import ModelSection
 from nlpbench.config.yaml12 import dump
 from nlpbench.evaluation.predict import predict
 from nlpbench.runs.finetune import finetune
+from nlpbench.tasks import Bundle
 from nlpbench.tasks.text_classification import TextClassification
 
 SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32}
@@ -65,14 +66,14 @@ def fresh(model_type, task=TASK):
     torch.manual_seed(0)
     tokenizer = models.tokenizer(section(model_type), [row["text"] for row in topic_rows(48)])
     loaded = models.load(
-        section(model_type), task.auto_class, task.head(LABELS), tokenizer, task.max_length
+        section(model_type), task.auto_classes, task.head(LABELS), tokenizer, task.max_length
     )
     return loaded.model, tokenizer
 
 
 def logits_of(model, tokenizer, texts, batch_size, task=TASK):
-    features = task.encode(Dataset.from_dict({"text": texts}), None, tokenizer)
-    return predict(model, features, task.collate(tokenizer), batch_size=batch_size).logits
+    features = task.encode(Dataset.from_dict({"text": texts}), None, Bundle(tokenizer))
+    return predict(model, features, task.collate(Bundle(tokenizer)), batch_size=batch_size).values
 
 
 @pytest.fixture(scope="module", params=list(BARE))
@@ -141,14 +142,14 @@ def test_saved_and_loaded_again_it_computes_the_same(run, tmp_path):
     _, directory, _, _ = run
     tokenizer = models.load_tokenizer(str(directory))
     loaded = models.load_finetuned(
-        str(directory), None, TASK.auto_class, tokenizer, TASK.max_length
+        str(directory), None, TASK.auto_classes, tokenizer, TASK.max_length
     )
     assert loaded.fresh == ()
     before = logits_of(loaded.model, tokenizer, TEXTS, 2)
     models.save(loaded.model, tokenizer, tmp_path / "again")
     tokenizer = models.load_tokenizer(str(tmp_path / "again"))
     again = models.load_finetuned(
-        str(tmp_path / "again"), None, TASK.auto_class, tokenizer, TASK.max_length
+        str(tmp_path / "again"), None, TASK.auto_classes, tokenizer, TASK.max_length
     )
     assert (logits_of(again.model, tokenizer, TEXTS, 2) == before).all()
 
@@ -159,7 +160,7 @@ def test_gradients_reach_every_parameter(model_type):
     model, tokenizer = fresh(model_type, pairs)
     rows = Dataset.from_dict({"text": TEXTS, "other": TEXTS[::-1], "label": ["birds"] * 4})
     features = pairs.encode(rows, torch.tensor([0, 1, 2, 0]).numpy(), tokenizer)
-    batch = dict(pairs.collate(tokenizer)(features.to_list()))
+    batch = dict(pairs.collate(Bundle(tokenizer))(features.to_list()))
     labels = batch.pop("labels")
     model.train()
     pairs.loss(model(**batch).logits, labels).backward()
@@ -191,7 +192,7 @@ def test_segment_ids_go_to_the_models_that_read_them(model_type, tmp_path):
     pairs = TextClassification(name="text-classification", text_pair_column="other", max_length=24)
     model, tokenizer = fresh(model_type, pairs)
     rows = Dataset.from_dict({"text": ["apple pear"], "other": ["robin"], "label": ["birds"]})
-    features = pairs.encode(rows, None, tokenizer)
+    features = pairs.encode(rows, None, Bundle(tokenizer))
     assert ("token_type_ids" in features.column_names) == (model_type in WITH_SEGMENTS)
     if model_type in WITH_SEGMENTS:
         assert {0, 1} <= set(features[0]["token_type_ids"])

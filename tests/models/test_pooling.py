@@ -25,6 +25,7 @@ from nlpbench.models import pooling
 from nlpbench.models.pooling import pool
 from nlpbench.runs.evaluate import evaluate
 from nlpbench.runs.finetune import finetune
+from nlpbench.tasks import Bundle
 from nlpbench.tasks.text_classification import TextClassification
 
 LIBRARY = logging.getLogger("transformers")
@@ -58,14 +59,14 @@ def fresh(model_type, kind, **config):
     )
     tokenizer = models.tokenizer(section, [row["text"] for row in topic_rows(48)])
     this = task(kind)
-    loaded = models.load(section, this.auto_class, this.head(LABELS), tokenizer, 24)
+    loaded = models.load(section, this.auto_classes, this.head(LABELS), tokenizer, 24)
     return loaded.model, tokenizer
 
 
 def logits_of(model, tokenizer, batch_size=3):
-    features = task(None).encode(Dataset.from_dict({"text": TEXTS}), None, tokenizer)
-    collate = task(None).collate(tokenizer)
-    return torch.tensor(predict(model, features, collate, batch_size=batch_size).logits)
+    features = task(None).encode(Dataset.from_dict({"text": TEXTS}), None, Bundle(tokenizer))
+    collate = task(None).collate(Bundle(tokenizer))
+    return torch.tensor(predict(model, features, collate, batch_size=batch_size).values)
 
 
 def test_pooled_values_by_hand():
@@ -165,7 +166,7 @@ def test_a_saved_model_gives_the_same_logits(saved):
     directory, logits = saved
     assert json.loads((directory / "config.json").read_text())["nlpbench_pooling"] == "mean"
     tokenizer = models.load_tokenizer(str(directory))
-    loaded = models.load_finetuned(str(directory), None, task(None).auto_class, tokenizer, 24)
+    loaded = models.load_finetuned(str(directory), None, task(None).auto_classes, tokenizer, 24)
     assert loaded.fresh == ()
     assert torch.equal(logits_of(loaded.model, tokenizer), logits)
     again = type(loaded.model).from_pretrained(directory, dtype=torch.float32)
@@ -194,7 +195,7 @@ def loaded_for(directory, kind, labels=LABELS):
     tokenizer = models.load_tokenizer(str(directory))
     section = ModelSection(name_or_path=str(directory))
     this = task(kind)
-    return models.load(section, this.auto_class, this.head(labels), tokenizer, 24)
+    return models.load(section, this.auto_classes, this.head(labels), tokenizer, 24)
 
 
 def test_training_goes_on_with_the_pooling_of_the_checkpoint(saved):
@@ -271,7 +272,7 @@ def test_an_architecture_that_cannot_be_pooled(model_type, config):
     tokenizer = models.tokenizer(section, [row["text"] for row in topic_rows(48)])
     this = task("mean")
     with pytest.raises(UserError) as caught:
-        models.load(section, this.auto_class, this.head(LABELS), tokenizer, 24)
+        models.load(section, this.auto_classes, this.head(LABELS), tokenizer, 24)
     assert str(caught.value) == (
         f"task.pooling: {model_type} models cannot be pooled, only albert, bert, camembert, "
         "deberta-v2, distilbert, electra, mpnet, roberta, xlm-roberta; leave it out"

@@ -25,7 +25,7 @@ from nlpbench.data.load import load
 from nlpbench.models.tokenizer_digest import tokenizer_digest
 from nlpbench.runs.features import encode
 from nlpbench.runs.finetune import finetune
-from nlpbench.tasks import text_classification
+from nlpbench.tasks import Bundle, text_classification
 from nlpbench.tasks.text_classification import TextClassification
 
 
@@ -82,9 +82,9 @@ def test_kept_features_are_those_made_anew(tmp_path, tokenizer):
     data = rows(tmp_path)
     references = np.arange(40)
     this = task(max_length=8)
-    plain = this.encode(data, references, tokenizer)
+    plain = this.encode(data, references, Bundle(tokenizer))
     for _ in range(2):
-        found = encode(this, data, references, tokenizer)
+        found = encode(this, data, references, Bundle(tokenizer))
         assert found.to_list() == plain.to_list()
         assert found.column_names == plain.column_names
 
@@ -93,15 +93,15 @@ def test_batches_follow_one_another(tmp_path, tokenizer, monkeypatch):
     monkeypatch.setattr(kept_features, "BATCH", 7)
     data = rows(tmp_path)
     assert (
-        encode(task(), data, None, tokenizer).to_list()
-        == task().encode(data, None, tokenizer).to_list()
+        encode(task(), data, None, Bundle(tokenizer)).to_list()
+        == task().encode(data, None, Bundle(tokenizer)).to_list()
     )
 
 
 def test_labels_are_no_part_of_the_tokens(tmp_path, tokenizer, tokenised):
-    encode(task(), rows(tmp_path), np.zeros(40, np.int64), tokenizer)
+    encode(task(), rows(tmp_path), np.zeros(40, np.int64), Bundle(tokenizer))
     other = rows(tmp_path, change=lambda row: {**row, "label": "other"})
-    found = encode(task(), other, np.ones(40, np.int64), tokenizer)
+    found = encode(task(), other, np.ones(40, np.int64), Bundle(tokenizer))
     assert sum(tokenised) == 40
     assert found["labels"][:] == [1] * 40
 
@@ -119,14 +119,14 @@ def test_labels_are_no_part_of_the_tokens(tmp_path, tokenizer, tokenised):
     ],
 )
 def test_what_tokens_follow_from_makes_them_anew(tmp_path, tokenizer, tokenised, change):
-    encode(task(), rows(tmp_path), None, tokenizer)
+    encode(task(), rows(tmp_path), None, Bundle(tokenizer))
     tokenised.clear()
     change.get("tokenizer", lambda it: None)(tokenizer)
     data = rows(tmp_path, change.get("count", 40), change.get("row", lambda row: row))
     this = task(**change.get("options", {}))
-    found = encode(this, data, None, tokenizer)
+    found = encode(this, data, None, Bundle(tokenizer))
     assert sum(tokenised) == len(data)
-    assert found.to_list() == this.encode(data, None, tokenizer).to_list()
+    assert found.to_list() == this.encode(data, None, Bundle(tokenizer)).to_list()
 
 
 def test_another_run_of_the_same_tokenizer_knows_it(tmp_path, tokenizer):
@@ -146,12 +146,12 @@ def test_a_tokenizer_in_python_is_known_by_its_files(tmp_path):
 
 
 def test_a_damaged_entry_is_tokenised_again(folder, tmp_path, tokenizer, tokenised):
-    expected = encode(task(), rows(tmp_path), None, tokenizer).to_list()
+    expected = encode(task(), rows(tmp_path), None, Bundle(tokenizer)).to_list()
     [entry] = (folder / "features").glob("*.arrow")
     data = bytearray(entry.read_bytes())
     data[len(data) // 2] ^= 1
     entry.write_bytes(data)
-    assert encode(task(), rows(tmp_path), None, tokenizer).to_list() == expected
+    assert encode(task(), rows(tmp_path), None, Bundle(tokenizer)).to_list() == expected
     assert sum(tokenised) == 80
 
 
@@ -164,15 +164,17 @@ def test_a_damaged_entry_is_tokenised_again(folder, tmp_path, tokenizer, tokenis
     ],
 )
 def test_labels_come_back_as_they_were(tmp_path, tokenizer, problem_type, references):
-    found = encode(task(problem_type=problem_type), rows(tmp_path, 3), references, tokenizer)
+    found = encode(
+        task(problem_type=problem_type), rows(tmp_path, 3), references, Bundle(tokenizer)
+    )
     assert found["labels"][:] == references.tolist()
-    batch = task().collate(tokenizer)(found.to_list())
+    batch = task().collate(Bundle(tokenizer))(found.to_list())
     assert batch["labels"].tolist() == references.tolist()
     assert batch["labels"].is_floating_point() == (problem_type != "single_label_classification")
 
 
 def test_lengths_are_an_array(tmp_path, tokenizer):
-    found = encode(task(max_length=8), rows(tmp_path), None, tokenizer)
+    found = encode(task(max_length=8), rows(tmp_path), None, Bundle(tokenizer))
     for column in ("length", "whole_length"):
         assert lengths(found, column).tolist() == found[column][:]
     some = found.select([7, 3, 3])
@@ -185,7 +187,9 @@ def test_two_runs_at_once(tmp_path, tokenizer):
     found = {}
     threads = [
         threading.Thread(
-            target=lambda name=name: found.update({name: encode(task(), data, None, tokenizer)})
+            target=lambda name=name: found.update(
+                {name: encode(task(), data, None, Bundle(tokenizer))}
+            )
         )
         for name in range(3)
     ]
@@ -193,7 +197,7 @@ def test_two_runs_at_once(tmp_path, tokenizer):
         thread.start()
     for thread in threads:
         thread.join()
-    expected = task().encode(data, None, tokenizer).to_list()
+    expected = task().encode(data, None, Bundle(tokenizer)).to_list()
     assert [each.to_list() for each in found.values()] == [expected] * 3
 
 
@@ -204,6 +208,7 @@ from nlpbench.config.load import loads
 from nlpbench.runs import material as materials
 from nlpbench.runs.libraries import settle_libraries
 from nlpbench import models
+from nlpbench.tasks import Bundle
 settle_libraries()
 def status(name):
     return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
@@ -211,8 +216,8 @@ config = loads(Path(sys.argv[1]).read_text())
 before = status("VmHWM")
 material = materials.read(config, ["train"])
 tokenizer = models.tokenizer(config.model, material.texts["train"][:1000])
-features = materials.encode(config, material, tokenizer)
-shares = materials.truncated_share(features["train"], 16)
+features = materials.encode(config, material, Bundle(tokenizer))
+shares = materials.truncated_share(features["train"])
 print(before, status("VmHWM"), status("VmRSS"), len(features["train"]))
 """
 

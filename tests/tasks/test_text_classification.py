@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig
 from nlpbench import models
 from nlpbench.config.errors import UserError
 from nlpbench.config.sections import ModelSection
+from nlpbench.tasks import Bundle
 from nlpbench.tasks.text_classification import TextClassification
 
 
@@ -155,7 +156,7 @@ def test_what_is_cut_off_is_counted(tokenizer):
     data = rows(["a"] * 3).map(
         lambda row, index: {"text": "one " * (index * 6)}, with_indices=True, keep_in_memory=True
     )
-    features = task(max_length=8).encode(data, None, tokenizer)
+    features = task(max_length=8).encode(data, None, Bundle(tokenizer))
     assert features["whole_length"][:] == [2, 8, 14]
     assert features["length"][:] == [2, 8, 8]
     assert [len(ids) for ids in features["input_ids"][:]] == [2, 8, 8]
@@ -167,7 +168,7 @@ def test_a_long_pair_is_cut_at_its_longer_text(tokenizer):
     data = Dataset.from_dict(
         {"text": ["one two"], "other": ["three four five six seven eight nine"], "label": ["a"]}
     )
-    features = task(text_pair_column="other", max_length=8).encode(data, None, tokenizer)
+    features = task(text_pair_column="other", max_length=8).encode(data, None, Bundle(tokenizer))
     words = tokenizer.convert_ids_to_tokens(features[0]["input_ids"])
     assert words == "[CLS] one two [SEP] three four five [SEP]".split()
     assert features[0]["token_type_ids"] == [0, 0, 0, 0, 1, 1, 1, 1]
@@ -178,7 +179,7 @@ def test_a_length_that_leaves_no_room_for_text(tokenizer):
     data = Dataset.from_dict({"text": ["one two"], "other": ["three"], "label": ["a"]})
     this = task(text_pair_column="other", max_length=2)
     with pytest.raises(UserError) as caught:
-        this.encode(data, None, tokenizer)
+        this.encode(data, None, Bundle(tokenizer))
     assert str(caught.value) == (
         "task.max_length is 2, and 3 tokens of every row are special ones; make it longer"
     )

@@ -19,6 +19,7 @@ from nlpbench.config.sections import ModelSection
 from nlpbench.config.strategies import Lora
 from nlpbench.evaluation.predict import predict
 from nlpbench.models.adapted import without_deprecations
+from nlpbench.tasks import Bundle
 from nlpbench.tasks.text_classification import TextClassification
 from nlpbench.training import adapters
 
@@ -48,18 +49,18 @@ class Trained:
         torch.manual_seed(0)
         self.base, self.task = folder / "base", task
         tokenizer = models.tokenizer(section, [row["text"] for row in topic_rows(48)])
-        pretrained = models.load(section, task.auto_class, task.head(["a", "b"]), tokenizer, 24)
+        pretrained = models.load(section, task.auto_classes, task.head(["a", "b"]), tokenizer, 24)
         models.save(pretrained.model, tokenizer, self.base)
         self.section = ModelSection(name_or_path=name or str(self.base))
         self.tokenizer = models.tokenizer(self.section)
         self.loaded = models.load(
-            self.section, task.auto_class, task.head(LABELS), self.tokenizer, 24
+            self.section, task.auto_classes, task.head(LABELS), self.tokenizer, 24
         )
         plain = self.loaded.model
         self.before = {key: p.detach().clone() for key, p in plain.named_parameters()}
         rows = topic_rows(12)
         numbers = np.array([LABELS.index(row["label"]) for row in rows])
-        self.rows = task.encode(Dataset.from_list(rows), numbers, self.tokenizer)
+        self.rows = task.encode(Dataset.from_list(rows), numbers, Bundle(self.tokenizer))
         self.untrained = self.logits(plain)
         options.setdefault("target_modules", TARGETS.get(model_type))
         self.lora = Lora(**options)
@@ -69,13 +70,15 @@ class Trained:
         self.trained = self.logits(self.model)
 
     def logits(self, model):
-        return predict(model, self.rows, self.task.collate(self.tokenizer), batch_size=4).logits
+        return predict(
+            model, self.rows, self.task.collate(Bundle(self.tokenizer)), batch_size=4
+        ).values
 
     def learn(self, steps):
         optimizer = torch.optim.AdamW(
             [p for p in self.model.parameters() if p.requires_grad], lr=0.05
         )
-        batch = dict(self.task.collate(self.tokenizer)(self.rows.to_list()))
+        batch = dict(self.task.collate(Bundle(self.tokenizer))(self.rows.to_list()))
         labels = batch.pop("labels")
         self.model.train()
         for _ in range(steps):
@@ -91,7 +94,7 @@ class Trained:
 
     def load(self, directory):
         tokenizer = models.load_tokenizer(str(directory))
-        return models.load_finetuned(str(directory), None, self.task.auto_class, tokenizer, 24)
+        return models.load_finetuned(str(directory), None, self.task.auto_classes, tokenizer, 24)
 
 
 @pytest.mark.parametrize("use_dora", [False, True], ids=["lora", "dora"])
@@ -153,7 +156,7 @@ def test_new_weights_of_the_encoder_are_trained_and_saved_too(tmp_path):
     state = {key: value for key, value in bare.state_dict().items() if "pooler" not in key}
     bare.save_pretrained(first.base, state_dict=state)
     tokenizer = models.tokenizer(first.section)
-    loaded = models.load(first.section, TASK.auto_class, TASK.head(LABELS), tokenizer, 24)
+    loaded = models.load(first.section, TASK.auto_classes, TASK.head(LABELS), tokenizer, 24)
     assert "bert.pooler.dense.weight" in loaded.fresh
     first.model = adapters.add(loaded.model, first.lora, loaded.fresh, loaded.directory)
     first.learn(2)
@@ -162,7 +165,7 @@ def test_new_weights_of_the_encoder_are_trained_and_saved_too(tmp_path):
     torch.manual_seed(5)
     assert first.logits(first.load(place).model) == pytest.approx(expected, abs=1e-6)
 
-    loaded = models.load(first.section, TASK.auto_class, TASK.head(LABELS), tokenizer, 24)
+    loaded = models.load(first.section, TASK.auto_classes, TASK.head(LABELS), tokenizer, 24)
     first.model = adapters.add(loaded.model, first.lora, (), loaded.directory)
     place = first.save(tmp_path / "without")
     with pytest.raises(UserError, match=r"has no trained head for this task \(bert\.pooler"):
@@ -206,7 +209,7 @@ def test_all_linear_layers_but_the_head(tmp_path):
 )
 def test_layers_that_the_model_does_not_have(tmp_path, model_type, targets, message):
     base = Trained(tmp_path, model_type, steps=0)
-    plain = models.load(base.section, TASK.auto_class, TASK.head(LABELS), base.tokenizer, 24)
+    plain = models.load(base.section, TASK.auto_classes, TASK.head(LABELS), base.tokenizer, 24)
     with pytest.raises(UserError, match="training.lora.target_modules: .*" + message):
         adapters.add(plain.model, Lora(target_modules=targets))
 
@@ -321,7 +324,7 @@ def test_adapters_are_no_model_to_train(tmp_path):
     with pytest.raises(UserError, match="holds adapters, which cannot be trained further; train"):
         models.load(
             ModelSection(name_or_path=str(place)),
-            TASK.auto_class,
+            TASK.auto_classes,
             TASK.head(LABELS),
             trained.tokenizer,
             24,

@@ -41,7 +41,7 @@ def section(model_type, dropout=None, **source):
 def load(model_type, dropout=None, **source):
     asked = section(model_type, dropout, **source)
     tokenizer = models.tokenizer(asked, [row["text"] for row in topic_rows(48)])
-    return models.load(asked, TASK.auto_class, TASK.head(["a", "b"]), tokenizer, 24), tokenizer
+    return models.load(asked, TASK.auto_classes, TASK.head(["a", "b"]), tokenizer, 24), tokenizer
 
 
 def probabilities(model):

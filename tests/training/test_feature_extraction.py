@@ -14,6 +14,7 @@ from nlpbench import models
 from nlpbench.config.errors import UserError
 from nlpbench.config.sections import ModelSection
 from nlpbench.evaluation.predict import predict
+from nlpbench.tasks import Bundle
 from nlpbench.tasks.text_classification import TextClassification
 from nlpbench.training import feature_extraction
 from nlpbench.training.feature_extraction import check, extract
@@ -41,12 +42,14 @@ def prepared(model_type, pooling=None):
     )
     torch.manual_seed(0)
     tokenizer = models.tokenizer(section, [row["text"] for row in topic_rows(48)])
-    loaded = models.load(section, task.auto_class, task.head(LABELS), tokenizer, 24)
+    loaded = models.load(section, task.auto_classes, task.head(LABELS), tokenizer, 24)
     rows = topic_rows(13)
     features = task.encode(
-        Dataset.from_list(rows), np.array([LABELS.index(row["label"]) for row in rows]), tokenizer
+        Dataset.from_list(rows),
+        np.array([LABELS.index(row["label"]) for row in rows]),
+        Bundle(tokenizer),
     )
-    return loaded.model, features, task.collate(tokenizer), task
+    return loaded.model, features, task.collate(Bundle(tokenizer)), task
 
 
 def weights(model):
@@ -65,11 +68,11 @@ def taken(model, features, collate, batch_size=4):
 def test_the_head_says_on_features_what_the_model_says_on_text(model_type, pooling):
     model, features, collate, _ = prepared(model_type, pooling)
     before, names = weights(model), list(model.state_dict())
-    expected = predict(model, features, collate, batch_size=4).logits
+    expected = predict(model, features, collate, batch_size=4).values
     found = taken(model, features, collate)
     assert np.array(found.train["features"][:]).shape == (13, 32)
     assert found.train["labels"][:] == features["labels"][:]
-    on_features = predict(found.model, found.train, found.collate, batch_size=5).logits
+    on_features = predict(found.model, found.train, found.collate, batch_size=5).values
     assert on_features == pytest.approx(expected, abs=1e-7)
     assert np.abs(expected - expected[0]).max() > 1e-5
 
@@ -77,7 +80,7 @@ def test_the_head_says_on_features_what_the_model_says_on_text(model_type, pooli
     assert whole is model
     assert list(model.state_dict()) == names
     assert same(weights(model), before)
-    assert predict(model, features, collate, batch_size=4).logits == pytest.approx(expected, abs=0)
+    assert predict(model, features, collate, batch_size=4).values == pytest.approx(expected, abs=0)
 
 
 @pytest.mark.parametrize(("model_type", "pooling"), CASES)

@@ -19,6 +19,7 @@ from nlpbench.config.yaml12 import dump
 from nlpbench.evaluation.predict import predict
 from nlpbench.runs.evaluate import evaluate
 from nlpbench.runs.finetune import finetune
+from nlpbench.tasks import Bundle
 from nlpbench.tasks.text_classification import TextClassification
 from nlpbench.training.moving_average import MovingAverage
 
@@ -48,7 +49,7 @@ def run(tmp_path):
     section = ModelSection(config=TINY_BERT, tokenizer={"train": {"vocab_size": 300}})
     torch.manual_seed(0)
     tokenizer = models.tokenizer(section, [row["text"] for row in topic_rows(48)])
-    base = models.load(section, TASK.auto_class, TASK.head(["a", "b", "c"]), tokenizer, 24).model
+    base = models.load(section, TASK.auto_classes, TASK.head(["a", "b", "c"]), tokenizer, 24).model
     models.save(base, tokenizer, tmp_path / "base")
 
     def values(dropout=None, **training):
@@ -93,12 +94,12 @@ def history(directory):
 
 def validation_loss(run, directory):
     tokenizer = models.load_tokenizer(str(directory))
-    loaded = models.load_finetuned(str(directory), None, TASK.auto_class, tokenizer, 24)
+    loaded = models.load_finetuned(str(directory), None, TASK.auto_classes, tokenizer, 24)
     labels = TASK.labels_of(loaded.model)
     rows = topic_rows(9, 100)
     targets = np.array([labels.index(row["label"]) for row in rows])
-    features = TASK.encode(Dataset.from_list(rows), targets, tokenizer)
-    logits = predict(loaded.model, features, TASK.collate(tokenizer), batch_size=32).logits
+    features = TASK.encode(Dataset.from_list(rows), targets, Bundle(tokenizer))
+    logits = predict(loaded.model, features, TASK.collate(Bundle(tokenizer)), batch_size=32).values
     return float(TASK.loss(torch.from_numpy(logits), torch.from_numpy(targets))) / len(rows)
 
 

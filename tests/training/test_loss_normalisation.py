@@ -115,7 +115,7 @@ def test_a_step_is_the_gradient_of_the_mean_loss(train, task):
     materials = kept["materials"]
     model = materials.model
     model.load_state_dict(kept["before"])
-    batch = dict(materials.task.collate(materials.tokenizer)(materials.train.to_list()[:32]))
+    batch = dict(materials.task.collate(materials.bundle)(materials.train.to_list()[:32]))
     # transformers' own head: the mean over rows, and over labels where a row has several
     outputs = model.eval()(**batch)
     model.zero_grad()

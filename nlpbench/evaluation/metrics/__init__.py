@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-Answer = Literal["labels", "label-sets", "values"]
+Answer = Literal[
+    "labels", "label-sets", "values", "tags", "spans", "texts", "log-likelihoods", "rankings"
+]
 
 
 class Metric(Component, ABC):
@@ -28,12 +30,20 @@ class Metric(Component, ABC):
     | `labels`           | (n,) int class ids   | (n,) int class ids               | (n, K) float, rows sum to 1            |
     | `label-sets`       | (n, K) int, 0 or 1   | (n, K) int, 0 or 1               | (n, K) float, each in [0, 1]           |
     | `values`           | (n,) float           | (n,) float                       | –                                      |
+    | `tags`             | (n,) lists of IOB2 tags, one a word | (n,) lists of as many tags | –                               |
+    | `spans`            | (n,) lists of right answers; `[]` where there is none | (n,) str; `""` says that there is none | – |
+    | `texts`            | (n,) lists of raw references, one at least | (n,) str   | –                                      |
+    | `log-likelihoods`  | (n, 2) int: words and UTF-8 bytes of each document | (n, 2) float: sum of natural-log probabilities of the scored tokens, and their number | – |
+    | `rankings`         | (n,) dicts of document ids to grades, relevant above 0 | (n,) lists of document ids, best first | – |
+
+    Lists, dicts and strings stand in one-dimensional arrays of objects.
     """
 
     kind: ClassVar[str] = "metric"
     answers: ClassVar[tuple[Answer, ...]]
     reads: ClassVar[Literal["answers", "probabilities"]] = "answers"
     higher_is_better: ClassVar[bool] = True
+    has_interval: ClassVar[bool] = True  # False where resampled examples are no data of the same kind
 
     @property
     def key(self) -> str:
@@ -54,6 +64,20 @@ class Metric(Component, ABC):
             labels: the class names of the task.
             answer: what the task predicts, where conventions differ.
         """
+
+    def check(self, predictions: Array, references: Array) -> list[str]:
+        """What is doubtful about the input, a sentence each; nothing unless a metric says so.
+
+        Raises:
+            UserError: input that cannot be meant so, with its row.
+        """
+        return []
+
+    def signature_for(
+        self, references: Array, labels: Sequence[str] = (), answer: Answer = "labels"
+    ) -> str:
+        """The signature where it follows from the data too, such as the number of references."""
+        return self.signature(labels, answer)
 
     def resample(
         self,
