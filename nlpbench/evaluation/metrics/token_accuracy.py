@@ -1,0 +1,65 @@
+"""Token accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nlpbench.evaluation.metrics import Answer, Metric
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class TokenAccuracy(Metric):
+    """The share of words that bear the right tag.
+
+    Over the words of all sentences together, those outside of entities included: where most words
+    are, it says little of the entities, and entity-f1 says more. It is seqeval's accuracy. Scores
+    are in 0..1, and undefined without a word.
+
+    ```yaml
+    metrics: [token-accuracy]
+    ```
+    """
+
+    answers: ClassVar[tuple[Answer, ...]] = ("tags",)
+
+    def compute(
+        self, predictions: Array, references: Array, labels: Sequence[str] = ()
+    ) -> dict[str, float]:
+        import numpy as np
+
+        once = np.ones((1, len(references)), dtype=np.int64)
+        return {self.key: float(self.resample(predictions, references, once)[self.key][0])}
+
+    def resample(
+        self,
+        predictions: Array,
+        references: Array,
+        counts: NDArray[np.int64],
+        labels: Sequence[str] = (),
+    ) -> dict[str, NDArray[np.float64]]:
+        import numpy as np
+
+        from nlpbench.evaluation.resampling import weighted_sums
+
+        per_sentence = [
+            (sum(map(str.__eq__, guessed, true)), len(true))
+            for guessed, true in zip(predictions, references, strict=True)
+        ]
+        sums = weighted_sums(counts, np.array(per_sentence, dtype=np.float64).reshape(-1, 2))
+        right, words = sums[:, 0], sums[:, 1]
+        return {self.key: np.where(words > 0, right / np.maximum(words, 1), np.nan)}
+
+    def check(self, predictions: Array, references: Array) -> list[str]:
+        from nlpbench.evaluation.entities import check_tags
+
+        check_tags(self.name, predictions, references)
+        return []
+
+    def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
+        return "unit:word|outside:counted"

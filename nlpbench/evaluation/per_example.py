@@ -1,0 +1,66 @@
+"""Scores that are plain means of a value of each example."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nlpbench.evaluation.metrics import Metric
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class PerExampleMetric(Metric):
+    """A mean over the examples, for each of C keys; an example whose value is NaN is left out."""
+
+    @abstractmethod
+    def score_keys(self) -> list[str]:
+        """(C,) the keys, the headline first; they follow from the options alone."""
+
+    @abstractmethod
+    def per_example(self, prediction: Any, reference: Any) -> Sequence[float]:
+        """(C,) the values of one example; NaN where it has none."""
+
+    def compute(
+        self, predictions: Array, references: Array, labels: Sequence[str] = ()
+    ) -> dict[str, float]:
+        import numpy as np
+
+        columns = zip(self.score_keys(), self._table(predictions, references).T, strict=True)
+        return {key: _mean(column[~np.isnan(column)].tolist()) for key, column in columns}
+
+    def resample(
+        self,
+        predictions: Array,
+        references: Array,
+        counts: NDArray[np.int64],
+        labels: Sequence[str] = (),
+    ) -> dict[str, NDArray[np.float64]]:
+        import numpy as np
+
+        from nlpbench.evaluation.resampling import weighted_sums
+
+        table = self._table(predictions, references)
+        defined = ~np.isnan(table)
+        totals = weighted_sums(counts, np.where(defined, table, 0.0))
+        sizes = weighted_sums(counts, defined)
+        means = np.where(sizes > 0, totals / np.maximum(sizes, 1), np.nan)
+        return {key: means[:, column] for column, key in enumerate(self.score_keys())}
+
+    def _table(self, predictions: Array, references: Array) -> NDArray[np.float64]:
+        """The values of all examples, (n, C)."""
+        import numpy as np
+
+        pairs = zip(predictions, references, strict=True)
+        table = np.array([self.per_example(*pair) for pair in pairs], dtype=np.float64)
+        return table.reshape(len(references), len(self.score_keys()))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan
