@@ -68,6 +68,7 @@ class Component(Section):
 
     name: str = Field("", description="its name, as in nlpbench list")
     kind: ClassVar[str]
+    after_colon: ClassVar[str | None] = None  # the key that REST stands for in `NAME:REST`
 
     @classmethod
     def yaml_name(cls) -> str:
@@ -103,19 +104,30 @@ class ComponentField:
         name = value.get("name")
         if name is None:
             raise Invalid(Problem((), "needs the key name", at_key=True))
-        if name not in registry.names(self.kind):
-            raise Invalid(
-                Problem(
-                    ("name",),
-                    f"unknown {self.kind} (got {show(name)})",
-                    suggest(str(name), registry.names(self.kind)),
-                )
-            )
+        head, colon, rest = str(name).partition(":")
+        if head not in registry.names(self.kind):
+            advice = suggest(head, registry.names(self.kind))
+            raise Invalid(Problem(("name",), f"unknown {self.kind} (got {show(name)})", advice))
         try:
-            component = registry.load(self.kind, name)
+            component = registry.load(self.kind, head)
         except UserError as error:
             raise Invalid(Problem(("name",), str(error))) from error
+        if colon:
+            value = {**value, **self._spelled_out(component, name, rest, value)}
         return component.model_validate(value)
+
+    def _spelled_out(
+        self, component: type[Component], name: str, rest: str, value: dict[str, Any]
+    ) -> dict[str, str]:
+        """The name and the key of a component that is written `NAME:REST`."""
+        head, key = component.yaml_name(), component.after_colon
+        if key is None:
+            message = f"{head} takes nothing after a colon (got {show(name)})"
+            raise Invalid(Problem(("name",), message, f"write {head}"))
+        if key in value:
+            advice = f"keep one of {name} and {key}"
+            raise Invalid(Problem((key,), "stands in the name too", advice, at_key=True))
+        return {"name": head, key: rest}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         annotated = Annotated[
@@ -137,4 +149,19 @@ class ComponentField:
             choice["properties"]["name"] = {"const": name, "description": component.summary()}
             choice["required"] = ["name", *choice.get("required", [])]
             choices.append(choice)
+            if component.after_colon is not None:
+                choices += _after_colon(choice, name, component.after_colon)
         return {"anyOf": choices}
+
+
+def _after_colon(choice: JsonSchemaValue, name: str, key: str) -> list[JsonSchemaValue]:
+    """The schemas of `NAME:REST` by itself and as the name in a mapping without the key."""
+    text = {
+        "type": "string",
+        "pattern": f"^{name}:.",
+        "description": choice["properties"][key]["description"],
+    }
+    properties = {**choice["properties"], "name": text}
+    del properties[key]
+    required = [needed for needed in choice["required"] if needed != key]
+    return [text, {**choice, "properties": properties, "required": required}]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Protocol
 
 from pydantic import Field, model_validator
@@ -69,8 +68,8 @@ class RunConfig(Section):
         best = self.training.metric_for_best_model
         known = ["loss", *(metric.key for metric in self.metrics)]  # type: ignore[attr-defined]
         # A metric has scores of its own, such as f1_macro or f1[LABEL]; a run knows which.
-        if best is not None and not any(
-            re.match(rf"{re.escape(key)}($|_|\[)", best) for key in known
+        if best is not None and not (
+            best == "loss" or any(metric.gives(best) for metric in self.metrics)  # type: ignore[attr-defined]
         ):
             path = ("training", "metric_for_best_model")
             message = f"is not among evaluation.metrics (got {show(best)})"

@@ -20,6 +20,9 @@ class TokenizerTraining(Section):
     """Train a tokenizer of the model's own kind on the training texts."""
 
     vocab_size: int = Field(8000, ge=100, description="entries of the vocabulary, at most")
+    type: Literal["bpe", "wordpiece", "unigram"] | None = Field(
+        None, description="of pieces: bpe, wordpiece or unigram; as the model's own unless told"
+    )
 
 
 class TokenizerSection(Section):
@@ -53,6 +56,9 @@ class ModelSection(Section):
     name_or_path: Name | None = Field(
         None, description="hub id, directory, run directory or pkg://package/folder"
     )
+    gguf_file: Annotated[str, Field(pattern=r"(?i)\.gguf$")] | None = Field(
+        None, description="file of the model in there, where it is one of several GGUF files"
+    )
     revision: Name | None = Field(None, description="branch, tag or commit of a hub model")
     config: dict[str, Any] | None = Field(
         None, description="a transformers configuration with its model_type: random weights"
@@ -76,19 +82,28 @@ class ModelSection(Section):
             if self.tokenizer is None:
                 advice = "write tokenizer: {train: {vocab_size: 8000}}, or name one"
                 problems.append(Problem((), "needs the key tokenizer", advice, at_key=True))
-            if self.revision is not None:
-                problems.append(
-                    Problem(("revision",), "goes with name_or_path", "take it away", at_key=True)
-                )
+            problems += [
+                Problem((key,), "goes with name_or_path", "take it away", at_key=True)
+                for key in ("gguf_file", "revision")
+                if getattr(self, key) is not None
+            ]
         if problems:
             raise Invalid(*problems)
         return self
 
     @property
+    def address(self) -> str:
+        """Where the pretrained model is, with its GGUF file if one is told."""
+        assert self.name_or_path is not None
+        if self.gguf_file is None:
+            return self.name_or_path
+        return f"{self.name_or_path.rstrip('/')}/{self.gguf_file}"
+
+    @property
     def label(self) -> str:
         """What a table calls the model."""
         if self.name_or_path is not None:
-            return self.name_or_path
+            return self.address
         assert self.config is not None
         return f"{self.config['model_type']} from scratch"
 
@@ -101,6 +116,20 @@ class MaxSamples(Section):
     test: Positive | None = Field(None, description="rows of test, at most")
 
 
+class ConllColumns(Section):
+    """Which columns of a CoNLL file are read, counted from 0; -1 is the last one."""
+
+    tokens: int = Field(0, description="the column of the words")
+    tags: int = Field(-1, description="the column of their tags")
+
+    @model_validator(mode="after")
+    def two_columns(self) -> ConllColumns:
+        if self.tokens == self.tags:
+            message = f"is the column of the tokens as well (got {self.tags})"
+            raise Invalid(Problem(("tags",), message, "name two columns"))
+        return self
+
+
 class DataSection(Section):
     """Where the rows come from. Paths are relative to the directory the command runs in."""
 
@@ -110,17 +139,29 @@ class DataSection(Section):
         None, description="hub id, file, glob, directory, pkg://package/path or sample:NAME"
     )
     train: Name | None = Field(
-        None, description="with source the name of its split, else a file or glob"
+        None,
+        description="with source the name of its split, else a file, a glob or, for parallel text, "
+        "train.{en,de}",
     )
     validation: Name | None = Field(None, description="as train")
     test: Name | None = Field(None, description="as train")
     subset: Name | None = Field(None, description="configuration of a hub data set, such as mrpc")
     revision: Name | None = Field(None, description="branch, tag or commit of a hub data set")
+    format: Literal["csv", "tsv", "json", "jsonl", "parquet", "txt", "conll"] | None = Field(
+        None, description="of all files, where their suffixes do not tell it"
+    )
     delimiter: str | None = Field(
         None, min_length=1, max_length=1, description="of csv files; a comma unless told"
     )
     column_names: list[Name] | None = Field(
         None, min_length=1, description="for csv and tsv files without a header line"
+    )
+    conll_columns: ConllColumns | None = Field(
+        None, description="of conll files; the first holds words and the last tags unless told"
+    )
+    text_unit: Literal["line", "paragraph", "document"] = Field(
+        "line",
+        description="what of a txt file is a row: a line, what stands between blank lines, the file",
     )
     id_column: Name | None = Field(
         None, description="column that identifies a row in predictions.jsonl; its number if unset"

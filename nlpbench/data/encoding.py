@@ -22,6 +22,7 @@ MARK_HARM = {
     "txt": "would become part of the first row's text",
     "json": "is not JSON",
     "jsonl": "is not JSON",
+    "conll": "would become part of the first word",
 }
 
 

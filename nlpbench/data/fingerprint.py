@@ -25,3 +25,9 @@ def fingerprint(rows: datasets.Dataset, columns: Sequence[str]) -> str:
         )
         digest.update(text.encode("utf-8", "surrogatepass") + b"\n")
     return f"sha256:{digest.hexdigest()}"
+
+
+def joined(fingerprints: Sequence[str]) -> str:
+    """One digest of what several tables hold."""
+    digest = hashlib.sha256("\n".join(fingerprints).encode())
+    return f"sha256:{digest.hexdigest()}"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import UserError
+from nlpbench.config.sections import ConllColumns, DataSection
 from nlpbench.data import cache
+from nlpbench.data.conll import read_conll
+from nlpbench.data.data_file import DataFile, stamps
 from nlpbench.data.delimited import NumberColumns, as_numbers, read_delimited
-from nlpbench.data.encoding import check_text, content_hash, is_packed, open_unpacked
-from nlpbench.data.json_rows import CHUNK_ROWS, read_json, read_jsonl
+from nlpbench.data.encoding import check_text, content_hash, is_packed
+from nlpbench.data.json_rows import read_json, read_jsonl
+from nlpbench.data.parallel import read_parallel
+from nlpbench.data.parquet_rows import read_parquet
+from nlpbench.data.plain_text import read_text
 from nlpbench.data.segments import Segments, conform
 
 if TYPE_CHECKING:
@@ -32,16 +36,23 @@ FORMATS = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
     ".txt": "txt",
+    ".conll": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".bio": "conll",
+    ".bioes": "conll",
+    ".bilou": "conll",
 }
-READABLE = ", ".join(suffix.removeprefix(".") for suffix in FORMATS)
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A file, and what messages call it."""
-
-    path: Path
-    place: str
+PARALLEL = "parallel"  # no suffix tells it: two files do
+SUFFIXES = ", ".join(suffix.removeprefix(".") for suffix in FORMATS)
+READABLE = f"{SUFFIXES}, each also .gz, and parallel text (train.en beside train.de)"
+# The keys of the data section that say how files of a format are read.
+OPTIONS = {
+    "csv": ("delimiter", "column_names"),
+    "tsv": ("column_names",),
+    "txt": ("text_unit",),
+    "conll": ("conll_columns",),
+}
 
 
 def split_suffix(name: str) -> tuple[str, str | None]:
@@ -53,37 +64,56 @@ def split_suffix(name: str) -> tuple[str, str | None]:
 
 
 def read_files(
-    files: Sequence[DataFile], delimiter: str | None, column_names: Sequence[str] | None
+    files: Sequence[DataFile], config: DataSection
 ) -> tuple[datasets.Dataset, list[int]]:
     """The rows of several files one after the other, and how many each of them holds.
 
     They are checked and converted once, into a memory-mapped table in the cache.
     """
-    formats = [format_of(file) for file in files]
-    stamps = [stamp(file) for file in files]
-    key = {
-        "files": [
-            [kind, is_packed(file.path), content_hash(file.path, file.place)]
-            for kind, file in zip(formats, files, strict=True)
-        ],
-        "delimiter": delimiter,
-        "column_names": column_names,
-    }
+    formats = [format_of(file, config) for file in files]
+    before = stamps(files)
+    key = {"files": digests(files, formats), "options": options(formats, config)}
 
     def write(path: Path) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(dir=path.parent) as workshop:
             segments = Segments(Path(workshop))
             try:
-                counts = convert(files, formats, segments, path, delimiter, column_names)
+                counts = convert(files, formats, segments, path, config)
             finally:
                 segments.close()
-        for file, before in zip(files, stamps, strict=True):
-            if stamp(file) != before:
-                raise UserError(f"{file.place}: has changed while it was read; run it again")
+        check_unchanged(files, before)
         return {"rows": counts}
 
     found = cache.stored("rows", key, write)
     return found.dataset(), found.facts["rows"]
+
+
+def digests(files: Sequence[DataFile], formats: Sequence[str]) -> list[Any]:
+    """What the files hold, and how it is to be read; what they are called does not matter."""
+    return [
+        [
+            kind,
+            *(
+                [n, is_packed(each.path), content_hash(each.path, each.place)]
+                for n, each in f.named
+            ),
+        ]
+        for kind, f in zip(formats, files, strict=True)
+    ]
+
+
+def options(formats: Sequence[str], config: DataSection) -> dict[str, Any]:
+    """The options that these formats have."""
+    names = {name for kind in formats for name in OPTIONS.get(kind, ())}
+    values = config.model_dump(mode="json")
+    return {name: values[name] for name in sorted(names)}
+
+
+def check_unchanged(files: Sequence[DataFile], before: Sequence[tuple[int, int]]) -> None:
+    each = [side for file in files for _, side in file.named]
+    for side, then, now in zip(each, before, stamps(files), strict=True):
+        if then != now:
+            raise UserError(f"{side.place}: has changed while it was read; run it again")
 
 
 def convert(
@@ -91,8 +121,7 @@ def convert(
     formats: Sequence[str],
     segments: Segments,
     path: Path,
-    delimiter: str | None,
-    column_names: Sequence[str] | None,
+    config: DataSection,
 ) -> list[int]:
     """Writes the rows of all files to `path`; how many each of them holds."""
     import pyarrow as pa
@@ -101,7 +130,7 @@ def convert(
     shown = time.monotonic()
     for file, kind in zip(files, formats, strict=True):
         rows, schema = 0, pa.schema([])
-        for table in read_file(file, kind, delimiter, column_names):
+        for table in read_file(file, kind, config):
             segments.add(table)
             rows, schema = rows + table.num_rows, table.schema
             if time.monotonic() - shown > SECONDS_BETWEEN_LINES:
@@ -131,79 +160,42 @@ def convert(
     return counts
 
 
-def stamp(file: DataFile) -> tuple[int, int]:
-    status = file.path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def format_of(file: DataFile) -> str:
-    if file.path.is_dir():
-        raise UserError(f"{file.place}: is a directory where a file is due")
-    kind = split_suffix(file.path.name)[1]
+def format_of(file: DataFile, config: DataSection) -> str:
+    """Raises UserError for a directory, and for a suffix that tells no format."""
+    for _, each in file.named:
+        if each.path.is_dir():
+            raise UserError(f"{each.place}: is a directory where a file is due")
+    kind = known_format(file, config)
     if kind is None and file.path.exists():
-        raise UserError(
-            f"{file.place}: unknown kind of file; nlpbench reads {READABLE}, each also .gz"
-        )
+        raise UserError(f"{file.place}: unknown kind of file; nlpbench reads {READABLE}")
     assert kind is not None
     return kind
 
 
-def read_file(
-    file: DataFile, kind: str, delimiter: str | None, column_names: Sequence[str] | None
-) -> Iterator[pa.Table]:
+def known_format(file: DataFile, config: DataSection) -> str | None:
+    return PARALLEL if file.sides else config.format or split_suffix(file.path.name)[1]
+
+
+def read_file(file: DataFile, kind: str, config: DataSection) -> Iterator[pa.Table]:
     path, place = file.path, file.place
+    if kind == PARALLEL:
+        for _, side in file.sides:
+            check_text(side.path, side.place, "txt")
+        return read_parallel(file)
     if kind == "parquet":
         return read_parquet(path, place)
     check_text(path, place, kind)
     if kind == "csv":
-        return read_delimited(path, place, delimiter or ",", column_names)
+        return read_delimited(path, place, config.delimiter or ",", config.column_names)
     if kind == "tsv":
-        return read_delimited(path, place, "\t", column_names)
+        return read_delimited(path, place, "\t", config.column_names)
     if kind == "json":
         return read_json(path, place)
     if kind == "jsonl":
         return read_jsonl(path, place)
-    return read_lines(path, place)
-
-
-def read_lines(path: Path, place: str) -> Iterator[pa.Table]:
-    import pyarrow as pa
-
-    lines: list[str] = []
-    with open_unpacked(path, place) as stream:
-        for line in stream:
-            lines.append(line.decode("utf-8").removesuffix("\n").removesuffix("\r"))
-            if len(lines) == CHUNK_ROWS:
-                yield pa.table({"text": pa.array(lines, pa.string())})
-                lines = []
-    yield pa.table({"text": pa.array(lines, pa.string())})
-
-
-def read_parquet(path: Path, place: str) -> Iterator[pa.Table]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    with open_unpacked(path, place) as stream:
-        source = io.BytesIO(stream.read()) if is_packed(path) else str(path)
-    try:
-        with parquet.ParquetFile(source) as file:
-            yield plain(file.schema_arrow.empty_table())
-            for batch in file.iter_batches(CHUNK_ROWS):
-                yield plain(pa.Table.from_batches([batch]))
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{place}: not a whole parquet file ({reason})") from None
-
-
-def plain(table: pa.Table) -> pa.Table:
-    """Without dictionaries: those of pandas' categories differ from batch to batch."""
-    import pyarrow as pa
-
-    for position, each in enumerate(table.schema):
-        if pa.types.is_dictionary(each.type):
-            column = table[each.name].cast(each.type.value_type)
-            table = table.set_column(position, each.with_type(column.type), column)
-    return table
+    if kind == "conll":
+        return read_conll(path, place, config.conll_columns or ConllColumns())
+    return read_text(path, place, config.text_unit)
 
 
 def join(files: Sequence[DataFile], schemas: Sequence[pa.Schema]) -> pa.Schema:

@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING, Any
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
 from nlpbench.data.encoding import open_unpacked
+from nlpbench.data.json_values import (
+    check_object,
+    kind_of,
+    printable,
+    shorten,
+    show_value,
+    storing_errors,
+)
+from nlpbench.data.squad_json import is_squad, read_squad
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 CHUNK_ROWS = 10_000
 CHUNK_BYTES = 16 << 20
-KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a string"}
-KINDS |= {list: "a list", dict: "an object", type(None): "null"}
 
 Row = dict[str, Any]
 
@@ -62,7 +69,7 @@ def parse(line: str, where: str) -> Row:
 
 
 def read_json(path: Path, place: str) -> Iterator[pa.Table]:
-    """A list of objects, or an object with such a list under one key; read as a whole."""
+    """A list of objects, or an object with such a list under one key, or SQuAD's; read as a whole."""
     with open_unpacked(path, place) as stream:
         data = stream.read()
     try:
@@ -75,6 +82,8 @@ def read_json(path: Path, place: str) -> Iterator[pa.Table]:
         ) from None
     except RecursionError:
         raise UserError(f"{place}: is nested too deeply to be rows") from None
+    if is_squad(content):
+        return read_squad(content, place)
     rows = content
     if isinstance(content, dict):
         lists = [value for value in content.values() if isinstance(value, list)]
@@ -91,14 +100,6 @@ def read_json(path: Path, place: str) -> Iterator[pa.Table]:
         check_object(row, f"{place}, row {number}")
     starts = range(0, len(rows), CHUNK_ROWS)
     return tables_of((rows[start : start + CHUNK_ROWS] for start in starts), place)
-
-
-def check_object(row: Any, where: str) -> None:
-    if not isinstance(row, dict):
-        raise UserError(
-            f'{where}: must be an object such as {{"text": …}}; got {kind_of(row)} '
-            f"({show_value(row)})"
-        )
 
 
 def tables_of(chunks: Iterable[list[Row]], place: str) -> Iterator[pa.Table]:
@@ -201,12 +202,6 @@ def merge(one: pa.DataType, two: pa.DataType) -> pa.DataType:
     raise pa.ArrowTypeError(f"{one} before, {two} now")
 
 
-def storing_errors() -> tuple[type[Exception], ...]:
-    import pyarrow as pa
-
-    return (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError)
-
-
 def storable(values: list[Any], known: pa.DataType | None = None) -> bool:
     import pyarrow as pa
 
@@ -215,21 +210,3 @@ def storable(values: list[Any], known: pa.DataType | None = None) -> bool:
     except storing_errors():
         return False
     return True
-
-
-def kind_of(value: Any) -> str:
-    return KINDS[type(value)]
-
-
-def show_value(value: Any) -> str:
-    return printable(show(value))
-
-
-def printable(text: str) -> str:
-    """Half a surrogate pair, which no terminal takes, as its escape."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def shorten(line: str) -> str:
-    line = line.strip()
-    return line if len(line) <= 60 else line[:57] + "..."

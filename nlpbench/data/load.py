@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show, suggest
 from nlpbench.config.sections import DataSection
-from nlpbench.data.fingerprint import fingerprint
+from nlpbench.data.beir import BeirSource
+from nlpbench.data.fingerprint import fingerprint, joined
+from nlpbench.data.nested import names_of, reach
 from nlpbench.data.origin import Original, Part, Source, locate
 from nlpbench.data.sources import open_source
 from nlpbench.data.split_names import SPLITS
@@ -51,11 +53,17 @@ class Split:
 
 @dataclass(frozen=True)
 class LoadedData:
-    """The splits that were asked for, what was decided on the way, and which were taken from train."""
+    """The splits that were asked for, what was decided on the way, and which were taken from train.
+
+    Attributes:
+        corpus: of retrieval data the documents, with the columns _id, title and text; else None.
+            The fingerprint of every split then covers them too.
+    """
 
     splits: dict[str, Split]
     notes: list[str]
     drawn: frozenset[str] = frozenset()
+    corpus: datasets.Dataset | None = None
 
 
 def load(
@@ -72,8 +80,10 @@ def load(
         raise UserError(lacks(source, lacking, available))
     notes: list[str] = []
     read = [name for name in available if name in needed or (name == "train" and lacking)]
-    originals = {name: source.read(name) for name in SPLITS if name in read}
+    wanted = [*columns, *([config.id_column] if config.id_column else [])]
+    originals = {name: reached(source.read(name), wanted) for name in SPLITS if name in read}
     for original in originals.values():
+        notes += original.notes
         check_rows(original, columns, config)
     places: dict[str, tuple[Original, np.ndarray | None]] = {
         name: (original, None) for name, original in originals.items()
@@ -92,13 +102,27 @@ def load(
                 f"{name}: {share * 100:.4g} % of train ({len(held_out[name])} rows), "
                 f"{method}, split seed {config.split_seed}"
             )
+    corpus, id_column = None, config.id_column
+    if isinstance(source, BeirSource):
+        corpus, id_column = source.corpus(), config.id_column or source.id_column
     splits = {}
     for name in SPLITS:
         if name in needed:
             original, positions = places[name]
             positions = cap(name, original, positions, config, notes)
-            splits[name] = build(name, original, positions, columns, config.id_column)
-    return LoadedData(splits, notes, frozenset(lacking))
+            splits[name] = build(name, original, positions, columns, id_column)
+    if corpus is not None:
+        documents = fingerprint(corpus, corpus.column_names)
+        splits = {
+            name: replace(split, fingerprint=joined([split.fingerprint, documents]))
+            for name, split in splits.items()
+        }
+    return LoadedData(splits, notes, frozenset(lacking), corpus)
+
+
+def reached(original: Original, columns: Sequence[str]) -> Original:
+    """With columns of their own for what a name such as translation.en means."""
+    return replace(original, rows=reach(original.rows, columns))
 
 
 def lacks(source: Source, lacking: Sequence[str], available: Sequence[str]) -> str:
@@ -117,9 +141,9 @@ def check_rows(original: Original, columns: Sequence[str], config: DataSection) 
         raise UserError(f"{place}: has no rows")
     for name in columns:
         if name not in rows.column_names:
-            raise UserError(f"{place}: {no_column(name, rows.column_names)}")
+            raise UserError(f"{place}: {no_column(name, names_of(rows))}")
     if config.id_column is not None and config.id_column not in rows.column_names:
-        problem = no_column(config.id_column, rows.column_names)
+        problem = no_column(config.id_column, names_of(rows))
         raise UserError(f"{place}: data.id_column: {problem}")
     if rows.num_rows == 0:
         raise UserError(f"{place}: has no rows")
@@ -165,11 +189,18 @@ def values(rows: datasets.Dataset, name: str) -> Iterator[Any]:
 
 
 def no_column(name: str, names: Sequence[str]) -> str:
-    advice = suggest(name, names)
+    outer, dot, _ = name.rpartition(".")
+    beside = [each for each in names if dot and each.startswith(f"{outer}.")]
+    inside = [each for each in names if each.endswith(f".{name}")]
+    advice = suggest(name, beside or names)
+    if len(inside) == 1:
+        advice = f"did you mean {inside[0]}?"
     hint = f" {advice}" if advice.startswith("did you mean") else ""
     text = f"no column {show(name)};{hint} columns: {', '.join(names)}"
     if len(names) == 1 and any(mark in names[0] for mark in ";|\t"):
         text += ". If another character than a comma separates them, set data.delimiter"
+    if list(names) == ["text"] and name in ("tokens", "tags"):
+        text += ". If a word and its tag stand in each line, set data.format to conll"
     return text
 
 

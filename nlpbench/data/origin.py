@@ -20,10 +20,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Original:
-    """A split as its source holds it."""
+    """A split as its source holds it, and what there is to say about it."""
 
     rows: datasets.Dataset
     parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:

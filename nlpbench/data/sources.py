@@ -1,4 +1,4 @@
-"""What data.source means: files, a directory, a package, a sample, a saved or a hub data set."""
+"""What data.source means: files, a directory, a package, a sample, a saved or a hub data set, BEIR's."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
 from nlpbench.config.sections import DataSection
+from nlpbench.data.beir import is_beir, open_beir
 from nlpbench.data.embedded import sample_folder
-from nlpbench.data.files import from_files, from_path, missing, package_path
+from nlpbench.data.files import FileSource, from_files, from_path, missing, package_path
 from nlpbench.data.formats import split_suffix
 from nlpbench.data.hub import HubSource
 from nlpbench.data.origin import Original, Part, Source
+from nlpbench.data.parallel import is_pattern
 from nlpbench.data.split_names import choose, refuse_ambiguous
 
 if TYPE_CHECKING:
@@ -25,13 +27,41 @@ if TYPE_CHECKING:
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
+# Options that only files of one format follow.
+OF_FORMAT = {"text_unit": "txt", "conll_columns": "conll"}
+
+
 def open_source(config: DataSection) -> Source:
+    source = find_source(config)
+    refuse_idle_options(config, source)
+    return source
+
+
+def refuse_idle_options(config: DataSection, source: Source) -> None:
+    """An option that nothing would follow is a mistake about the data."""
+    formats = source.formats() if isinstance(source, FileSource) else set()
+    for key, kind in OF_FORMAT.items():
+        chosen = getattr(config, key) != DataSection.model_fields[key].default
+        if chosen and kind not in formats:
+            raise UserError(
+                f"data.{key}: is for {kind} files, and {source.name} holds none; take the key away"
+            )
+    if config.format is not None and not isinstance(source, FileSource):
+        raise UserError(
+            f"data.format: is for single files and directories of them, and {source.name} "
+            "tells its format itself; take the key away"
+        )
+
+
+def find_source(config: DataSection) -> Source:
     source = config.source
     if source is None:
         return from_files(config)
     if source.startswith("sample:"):
         folder = sample_folder(source.removeprefix("sample:"))
-        return from_path(config, folder, source)
+        return from_local(config, folder, source)
+    if is_pattern(source) and not Path(source).expanduser().exists():
+        return from_path(config, Path(source), source)
     if source.startswith("pkg://"):
         return from_local(config, package_path(source), source)
     path = Path(source).expanduser()
@@ -54,6 +84,9 @@ def looks_like_a_path(source: str) -> bool:
 def from_local(config: DataSection, path: Path, name: str) -> Source:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return open_saved(config, path, name)
+    folder = path / config.subset if config.subset is not None else path
+    if is_beir(folder):
+        return open_beir(config, folder, name if folder == path else f"{name}/{config.subset}")
     return from_path(config, path, name)
 
 

@@ -124,7 +124,7 @@ def test_the_contract_tests_cover_it_unasked(plugin):
     )
     assert any("[error-rate(percent=True)-labels]" in line for line in passed)
     assert any(
-        line.startswith("test_the_inputs_are_left_as_they_are[error-rate]") for line in passed
+        line.startswith("test_the_inputs_are_left_as_they_are[error-rate") for line in passed
     )
 
 

@@ -20,7 +20,7 @@ KEYWORDS = {
     *("$schema", "$defs", "$ref", "title", "description", "default", "type", "properties", "items"),
     *("required", "additionalProperties", "enum", "const", "anyOf", "minimum", "maximum"),
     *("exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems", "maxItems"),
-    "minProperties",
+    *("minProperties", "pattern"),
 }
 TYPES = {
     "object": dict,
@@ -80,7 +80,9 @@ def fits(value: Any, schema: dict[str, Any]) -> bool:
             fits(item, schema.get("items", {})) for item in value
         )
     if isinstance(value, str):
-        return schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value))
+        long_enough = schema.get("minLength", 0) <= len(value)
+        short_enough = len(value) <= schema.get("maxLength", len(value))
+        return long_enough and short_enough and bool(re.search(schema.get("pattern", ""), value))
     if isinstance(value, int | float):
         return schema.get("minimum", value) <= value <= schema.get("maximum", value) and schema.get(
             "exclusiveMinimum", value - 1
@@ -113,7 +115,11 @@ def test_every_component_is_there_with_its_options(kind: str):
         where = next(part for part in metrics["anyOf"] if part.get("type") == "array")["items"]
     names, *choices = where["anyOf"]
     assert names["enum"] == list(registry.names(kind))
-    by_name = {choice["properties"]["name"]["const"]: choice for choice in choices}
+    by_name = {
+        choice["properties"]["name"]["const"]: choice
+        for choice in choices
+        if "const" in choice.get("properties", {}).get("name", {})
+    }
     assert list(by_name) == list(registry.names(kind))
     for name, choice in by_name.items():
         assert set(choice["properties"]) == set(registry.load(kind, name).model_fields)
@@ -138,6 +144,8 @@ def test_every_shipped_config_fits(file: Path):
         "extends: base.yaml\nseeds: [1, 2]\ntask: {max_length: 5}",
         "extends: [a.yaml, b.yaml]\nmodel: {config: {model_type: bert}, tokenizer: t}",
         "data: {source: d, max_samples: {train: 5}}\ntraining: {arguments: {optim: adafactor}}",
+        "evaluation: {metrics: ['evaluate:meteor', {name: 'evaluate:a/b.py', scores: [f1]}]}",
+        "evaluation: {metrics: [{name: evaluate, module: meteor, trust_remote_code: true}]}",
     ],
 )
 def test_what_a_config_may_say(text: str):
@@ -159,6 +167,11 @@ def test_what_a_config_may_say(text: str):
         "evaluation: {metrics: [acuracy]}",
         "evaluation: {metrics: [{name: f1, averag: macro}]}",
         "data: {source: d, delimiter: ;;}",
+        "evaluation: {metrics: ['f1:macro']}",
+        "evaluation: {metrics: ['evaluate:']}",
+        "evaluation: {metrics: [{name: evaluate, scores: [f1]}]}",
+        "evaluation: {metrics: [{name: 'evaluate:meteor', module: bleu}]}",
+        "evaluation: {metrics: [{name: 'evaluate:meteor', score: [f1]}]}",
         "extends: 5",
     ],
 )

@@ -17,7 +17,10 @@ from nlpbench.config.errors import UserError
 from nlpbench.config.sections import DataSection
 from nlpbench.data.load import load
 
-READS = "csv, tsv, json, jsonl, ndjson, parquet, txt"
+READS = (
+    "csv, tsv, json, jsonl, ndjson, parquet, txt, conll, iob, iob2, bio, bioes, bilou, "
+    "each also .gz, and parallel text (train.en beside train.de)"
+)
 QUOTE_ADVICE = "put values that hold the delimiter between double quotes"
 
 # name of the file, its content, the message after the file's name
@@ -162,8 +165,14 @@ BROKEN = [
         ": not a whole gzip file (Compressed file ended before the end-of-stream marker was "
         "reached); copy or download it again",
     ),
+    (
+        "a.conll",
+        b"\xef\xbb\xbfa O\n",
+        ": begins with a UTF-8 byte order mark, which would become part of the first word; "
+        "save the file as UTF-8 without it",
+    ),
     ("a.csv.gz", gzip.compress(b"", mtime=0), ": the file is empty once unpacked (0 bytes)"),
-    ("a.xlsx", b"x", f": unknown kind of file; nlpbench reads {READS}, each also .gz"),
+    ("a.xlsx", b"x", f": unknown kind of file; nlpbench reads {READS}"),
     (
         "a.csv",
         b"text,lable\na,b\n",
@@ -218,8 +227,7 @@ MISPLACED = [
     ({"test": "*.tsv"}, 'data.test: no file matches "*.tsv" (looked for {cwd}/*.tsv)'),
     (
         {"source": "empty"},
-        "data.source: empty holds no data files (looked in {cwd}/empty); "
-        f"nlpbench reads {READS}, each also .gz",
+        f"data.source: empty holds no data files (looked in {{cwd}}/empty); nlpbench reads {READS}",
     ),
     (
         {"source": "folder"},
@@ -332,19 +340,31 @@ def test_columns_of_different_types_in_two_files(tmp_path, monkeypatch):
 PIECES = [b"text,label", b"a", b",", b"\n", b'"', b"\t", b"{", b"}", b"[", b"]", b":", b'"text"']
 PIECES += [b"1", b"null", b"NaN", b" ", b"\r", b"\0", b"\xff", b"\xc3\xa9", b'{"text": "a"}\n']
 PIECES += [b"1e999", b"-", b'["\\ud800"]', b'{"\\ud800": 1}', b'{"": {}}\n']
+PIECES += [b"# ", b"O", b" O\n", b"a\tB-X\n", b"-DOCSTART-", b"\n\n", b'{"data": [{"paragraphs": [']
+PIECES += [
+    b'{"context": "a", "qas": [',
+    b'{"id": 1, "question": "b"',
+    b"}]}]}]}",
+    b', "answers": [',
+]
+SQUAD = b'{"data": [{"paragraphs": [{"context": "a", "qas": ['
 pieces = st.sampled_from(PIECES)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     content=st.lists(pieces, max_size=12).map(b"".join),
-    suffix=st.sampled_from(["csv", "tsv", "json", "jsonl", "txt", "parquet", "csv.gz"]),
+    suffix=st.sampled_from(
+        ["csv", "tsv", "json", "jsonl", "txt", "parquet", "csv.gz", "conll", "squad.json"]
+    ),
+    unit=st.sampled_from(["line", "paragraph", "document"]),
 )
-def test_any_file_is_read_or_told(tmp_path, content, suffix):
+def test_any_file_is_read_or_told(tmp_path, content, suffix, unit):
     path = tmp_path / f"a.{suffix}"
-    path.write_bytes(content)
+    path.write_bytes(SQUAD + content if suffix == "squad.json" else content)
+    options = {"text_unit": unit} if suffix == "txt" else {}
     try:
-        split = load(DataSection(source=str(path)), ["train"], []).splits["train"]
+        split = load(DataSection(source=str(path), **options), ["train"], []).splits["train"]
     except UserError as error:
         assert str(error).encode().startswith(str(path).encode())
     else:
