@@ -82,5 +82,6 @@ def _percentiles(scores: NDArray[np.float64], confidence: float) -> Interval:
     if 2 * len(defined) < len(scores):
         return Interval(None, None)
     tail = (1 - confidence) / 2
-    low, high = (float(bound) for bound in np.quantile(defined, [tail, 1 - tail]))
+    with np.errstate(invalid="ignore"):  # between infinite scores
+        low, high = (float(bound) for bound in np.quantile(defined, [tail, 1 - tail]))
     return Interval(low, high) if math.isfinite(low + high) else Interval(None, None)

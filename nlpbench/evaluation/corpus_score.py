@@ -44,6 +44,9 @@ class CorpusScore(Metric):
     def check(self, predictions: Array, references: Array) -> list[str]:
         return check_texts(predictions, references)
 
+    def gives(self, key: str) -> bool:
+        return key in (self.key, *self.keys)
+
     def compute(
         self, predictions: Array, references: Array, labels: Sequence[str] = ()
     ) -> dict[str, float]:

@@ -27,6 +27,9 @@ class PerExampleMetric(Metric):
     def per_example(self, prediction: Any, reference: Any) -> Sequence[float]:
         """(C,) the values of one example; NaN where it has none."""
 
+    def gives(self, key: str) -> bool:
+        return key in (self.key, *self.score_keys())
+
     def compute(
         self, predictions: Array, references: Array, labels: Sequence[str] = ()
     ) -> dict[str, float]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from nlpbench.config.errors import UserError
 from nlpbench.config.sections import EvaluationSection
 from nlpbench.evaluation import bootstrap
 from nlpbench.evaluation.metrics import Answer, Metric
@@ -47,7 +48,7 @@ def score(
         for key, value in values.items():
             defined = math.isfinite(value)
             scores[key] = Score(
-                value=value if defined else None,
+                value=None if math.isnan(value) else value,
                 low=found[key].low if defined else None,
                 high=found[key].high if defined else None,
                 signature=metric.signature_for(references, labels, answer),
@@ -86,13 +87,21 @@ def try_out(metrics: Sequence[Metric], answer: Answer, labels: Sequence[str]) ->
 
     Returns:
         the metric of every score key.
+
+    Raises:
+        UserError: a metric that cannot be computed, or two that give the same score.
     """
     predictions, references = _dummies(answer, labels)
     keys: dict[str, Metric] = {}
     for metric in metrics:
         metric.signature(labels, answer)
-        found = metric.compute(predictions.read(metric.reads), references, labels)
-        keys |= dict.fromkeys(found, metric)
+        for key in metric.compute(predictions.read(metric.reads), references, labels):
+            if key in keys:
+                raise UserError(
+                    f"evaluation.metrics: two metrics ({keys[key].name} and {metric.name}) give "
+                    f"the score {key}; keep one of them"
+                )
+            keys[key] = metric
     return keys
 
 

@@ -69,6 +69,12 @@ def finite(value: Any) -> Any:
     return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def spelled_if_infinite(value: Any) -> Any:
+    """A number for JSON, which knows no infinity: the text "inf" or "-inf" in its place."""
+    infinite = isinstance(value, float) and math.isinf(value)
+    return str(value) if infinite else value
+
+
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
     """A directory to fill; it takes its name when the block ends without an error.

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from nlpbench.config.errors import UserError
-from nlpbench.results.files import finite, strict_json
+from nlpbench.results.files import finite, spelled_if_infinite, strict_json
 
 SCHEMA_VERSION: Final = 1
 RECORD = "record.json"
@@ -22,7 +30,10 @@ class Part(BaseModel):
 
 
 class Score(Part):
-    """A metric's value with its interval; None where it is undefined."""
+    """A metric's value with its interval; None where it is undefined.
+
+    A value may be infinite, as a perplexity that no float can hold; JSON then has the text "inf".
+    """
 
     value: float | None
     low: float | None = None
@@ -30,10 +41,19 @@ class Score(Part):
     signature: str
     higher_is_better: bool
 
-    @field_validator("value", "low", "high")
+    @field_validator("value")
+    @classmethod
+    def undefined_if_no_number(cls, value: float | None) -> float | None:
+        return None if value is None or math.isnan(value) else value
+
+    @field_validator("low", "high")
     @classmethod
     def undefined_unless_finite(cls, value: float | None) -> float | None:
         return finite(value)  # type: ignore[no-any-return]
+
+    @field_serializer("value", when_used="json")
+    def spelled(self, value: float | None) -> float | str | None:
+        return spelled_if_infinite(value)  # type: ignore[no-any-return]
 
 
 class SplitRecord(Part):

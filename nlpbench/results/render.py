@@ -9,8 +9,8 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nlpbench.results.files import strict_json
-from nlpbench.results.table import COSTS, FACTS, Cell, Row, Table, is_number
+from nlpbench.results.files import spelled_if_infinite, strict_json
+from nlpbench.results.table import COSTS, FACTS, Cell, Row, Table, is_infinite, is_number
 
 HEADINGS = {
     "parameters": "params",
@@ -51,9 +51,9 @@ def render(table: Table, form: str, width: int | None = None) -> str:
 def cell_text(key: str, cell: Cell) -> str:
     """A value as a person reads it: scores with interval or deviation, costs rounded."""
     value = cell.value
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    if not is_number(value):
+    if is_infinite(value) or not is_number(value):
         return " ".join(str(value).split())
     if key in COUNTS:
         return _count(value)
@@ -101,7 +101,7 @@ def _texts(table: Table) -> list[list[str]]:
 
 
 def _is_numeric(table: Table, key: str) -> bool:
-    return any(is_number(row[key].value) for row in table.rows)
+    return any(is_number(row[key].value) or is_infinite(row[key].value) for row in table.rows)
 
 
 def _terminal(table: Table, width: int | None) -> str:
@@ -229,7 +229,10 @@ def _csv(table: Table) -> str:
 
 def _json(table: Table) -> str:
     fields = _fields(table)
-    rows = [{name: values[name] for name in fields} for values in map(_raw, table.rows)]
+    rows = [
+        {name: spelled_if_infinite(values[name]) for name in fields}
+        for values in map(_raw, table.rows)
+    ]
     return strict_json(rows, indent=1) + "\n"
 
 

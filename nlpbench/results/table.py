@@ -109,6 +109,10 @@ def is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def is_infinite(value: Any) -> TypeGuard[float]:
+    return isinstance(value, float) and math.isinf(value)
+
+
 def _row(name: str, record: Record, known: Sequence[str]) -> Row:
     split = record.data[record.split]
     cells = dict.fromkeys(known, Cell())
@@ -158,6 +162,8 @@ def _mean(
             cells[key] = Cell(values[0])
         elif (key in scores or key in AVERAGED) and all(map(is_number, values)):
             cells[key] = Cell(statistics.fmean(values), deviation=statistics.stdev(values))
+        elif key in scores and math.inf in values and None not in values:
+            cells[key] = Cell(math.inf)
         else:
             cells[key] = Cell()
     return cells | {"run": Cell(f"{base} ({over})" if base else over)}
@@ -166,7 +172,8 @@ def _mean(
 def _sorted(rows: Sequence[Row], by: str, descending: bool) -> list[Row]:
     def rank(row: Row) -> tuple[bool, Any]:
         value = row[by].value
-        return (False, value) if is_number(value) else (True, str(value))
+        ranked = is_number(value) or is_infinite(value)
+        return (False, value) if ranked else (True, str(value))
 
     known = [row for row in rows if row[by].value is not None]
     unknown = [row for row in rows if row[by].value is None]

@@ -56,13 +56,25 @@ def test_any_record_is_strict_json_and_reads_itself(
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_undefined(wrong: float) -> None:
-    one = Score(value=wrong, low=wrong, high=wrong, signature="m", higher_is_better=True)
+    one = Score(value=math.nan, low=wrong, high=wrong, signature="m", higher_is_better=True)
 
     assert (one.value, one.low, one.high) == (None, None, None)
     text = make_record(efficiency={"a": [wrong, {"b": (wrong,)}]}, timings={"t": wrong}).to_json()
     values = json.loads(text, parse_constant=refuse)
     assert values["efficiency"] == {"a": [None, {"b": [None]}]}
     assert values["timings"] == {"t": None}
+
+
+@pytest.mark.parametrize(("value", "text"), [(math.inf, "inf"), (-math.inf, "-inf")])
+def test_an_infinite_score_is_a_word_in_json_and_reads_itself(
+    tmp_path: Path, value: float, text: str
+) -> None:
+    record = make_record(scores={"perplexity": score(value, higher_is_better=False)})
+
+    values = json.loads(record.to_json(), parse_constant=refuse)
+    assert values["scores"]["perplexity"]["value"] == text
+    assert read(put(tmp_path, record.to_json())).scores["perplexity"].value == value
+    assert record.model_dump()["scores"]["perplexity"]["value"] == value
 
 
 def test_a_record_cannot_be_changed() -> None:

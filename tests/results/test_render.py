@@ -77,6 +77,8 @@ def test_columns_that_were_asked_for() -> None:
         ("mcc", Cell(-0.00001, -0.2, 0.2), "0.0000 [-0.2000, 0.2000]"),
         ("f1", Cell(None), "-"),
         ("f1", Cell(math.nan), "-"),
+        ("perplexity", Cell(math.inf), "inf"),
+        ("perplexity", Cell(math.inf, 3.0, None), "inf"),
         ("mse", Cell(8.5, 6.8, 10.2), "8.5000 [6.8000, 10.2000]"),
         ("mse", Cell(1234.5678, 1100.25, 1400.75), "1234.6 [1100.2, 1400.8]"),
         ("mse", Cell(0.0034567, 0.003, 0.004), "0.0034567 [0.0030000, 0.0040000]"),
@@ -230,10 +232,12 @@ def test_csv_and_json_hold_the_same_full_precision() -> None:
     assert rows[3]["f1_deviation"] == pytest.approx(0.0360555127)
 
 
-@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
-def test_json_is_strict(wrong: float) -> None:
-    table = build([named("a", efficiency={"size_mb": wrong}, scores={"f1": score(wrong)})])
+@pytest.mark.parametrize(
+    ("number", "shown"), [(math.nan, None), (math.inf, "inf"), (-math.inf, "-inf")]
+)
+def test_json_is_strict(number: float, shown: str | None) -> None:
+    table = build([named("a", efficiency={"size_mb": number}, scores={"f1": score(number)})])
 
     [row] = json.loads(render(table, "json"), parse_constant=refuse)
-    assert (row["f1"], row["size_mb"]) == (None, None)
+    assert (row["f1"], row["size_mb"]) == (shown, shown)
     assert "nan" not in render(table, "table")

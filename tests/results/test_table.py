@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 
 import pytest
@@ -28,6 +29,7 @@ def scored(values: dict[str, float | None], better: bool = True) -> list[tuple[s
 
 
 VALUES = {"a": 2.0, "b": None, "c": 3.0, "d": 1.0}
+WITH_INFINITY = {"a": 2.0, "b": None, "c": math.inf, "d": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,8 @@ VALUES = {"a": 2.0, "b": None, "c": 3.0, "d": 1.0}
         (scored(VALUES), "-m", "dacb"),
         (scored(VALUES, better=False), "m", "dacb"),
         (scored(VALUES, better=False), "-m", "cadb"),
+        (scored(WITH_INFINITY, better=False), "m", "dacb"),
+        (scored(WITH_INFINITY, better=False), "-m", "cadb"),
         (valued("latency_ms_p50", VALUES), "latency_ms_p50", "dacb"),
         (valued("latency_ms_p50", VALUES), "-latency_ms_p50", "cadb"),
         (valued("parameters", VALUES), "parameters", "dacb"),
@@ -149,6 +153,13 @@ def test_mean_of_a_score_that_one_seed_has_not_is_undefined() -> None:
     named[1] = ("a/seed-2", named[1][1].model_copy(update={"scores": {"f1": score(None)}}))
 
     assert build(named).rows[-1]["f1"] == Cell()
+
+
+def test_mean_with_an_infinite_score_is_infinite_without_deviation() -> None:
+    named = seeds_of("a", {1: 0.5, 2: 0.6})
+    named[1] = ("a/seed-2", named[1][1].model_copy(update={"scores": {"f1": score(math.inf)}}))
+
+    assert build(named).rows[-1]["f1"] == Cell(math.inf)
 
 
 @pytest.mark.parametrize(

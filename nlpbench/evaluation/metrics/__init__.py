@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -43,12 +44,21 @@ class Metric(Component, ABC):
     answers: ClassVar[tuple[Answer, ...]]
     reads: ClassVar[Literal["answers", "probabilities"]] = "answers"
     higher_is_better: ClassVar[bool] = True
-    has_interval: ClassVar[bool] = True  # False where resampled examples are no data of the same kind
+    has_interval: ClassVar[bool] = (
+        True  # False where resampled examples are no data of the same kind
+    )
 
     @property
     def key(self) -> str:
         """The metric's name as a key of the record: snake_case."""
         return self.name.replace("-", "_")
+
+    def gives(self, key: str) -> bool:
+        """Whether a score key can be one of this metric's, as far as its options tell.
+
+        Which exactly there are follows from the data too: f1 gives `f1_macro`, or `f1[LABEL]`.
+        """
+        return re.match(rf"{re.escape(self.key)}($|_|\[)", key) is not None
 
     @abstractmethod
     def compute(

@@ -55,6 +55,9 @@ class Distinct(Metric):
             predictions, "and distinct counts words", "set tokens: characters"
         )
 
+    def gives(self, key: str) -> bool:
+        return key.startswith("distinct")
+
     def compute(
         self, predictions: Array, references: Array, labels: Sequence[str] = ()
     ) -> dict[str, float]:

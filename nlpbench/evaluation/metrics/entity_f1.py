@@ -58,6 +58,9 @@ class EntityF1(Metric):
         "strict", description="whether an I that continues nothing begins an entity: lenient"
     )
 
+    def gives(self, key: str) -> bool:
+        return key.startswith(("entity_f1", "entity_precision", "entity_recall"))
+
     def compute(
         self, predictions: Array, references: Array, labels: Sequence[str] = ()
     ) -> dict[str, float]:
