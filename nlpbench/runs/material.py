@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nlpbench")
 SKEWED = 3.0  # times as many rows in the largest class as in the smallest
-SAME_TRAIN = ("source", "train", "subset", "revision")  # keys that say which rows train holds
+SAME_TRAIN = (
+    "source",
+    "train",
+    "subset",
+    "revision",
+    "format",
+    "text_unit",
+    "conll_columns",
+)  # keys that say which rows train holds
 SAME_DRAW = ("validation", "test", "validation_share", "test_share", "split_seed")
 MISLEADING_WHEN_SKEWED = {"accuracy"}
 
@@ -41,7 +49,7 @@ class Material:
     @property
     def corpus(self) -> Dataset | None:
         """The documents that come with the data, if any do."""
-        return getattr(self.data, "corpus", None)
+        return self.data.corpus
 
     def records(self, features: dict[str, Dataset]) -> dict[str, SplitRecord]:
         """What the record says of each split."""

@@ -59,8 +59,9 @@ def check_model(config: RunConfig, directory: Path = Path(), processes: int = 1)
 
     settle_libraries()
     prepared = prepare(config)
+    task = cast(Task, config.task)
     loaded, watched, features = prepared.loaded, prepared.watched, prepared.features
-    schedule = plan(config.training, len(features["train"]), processes)
+    schedule = plan(config.training, len(features["train"]), processes, task.rows_interact)
     precision = choose(config.training.precision, loaded.model.config.model_type, default_device())
     check_arguments(config, schedule, precision, watched)
     learner.check(config, prepared.for_training(config))

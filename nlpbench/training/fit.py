@@ -105,11 +105,13 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
             be gone on with.
         RunError: the training diverged, or a single row does not fit into memory.
     """
+    from nlpbench.training import micro_batch_size
+
     section = config.training
     chosen = precision.choose(
         section.precision, materials.model.config.model_type, default_device()
     )
-    schedule = plan(section, len(materials.train), processes.count())
+    schedule = plan(section, len(materials.train), processes.count(), materials.task.rows_interact)
     compiled = compilation.choose(
         section.torch_compile, default_device(), schedule.steps, section.gradual_unfreezing is None
     )
@@ -119,7 +121,7 @@ def fit(config: RunConfig, materials: Materials, directory: Path, resume: bool) 
     learner = prepare(config, materials)
     trainer = _trainer(config, materials, learner, directory, schedule, chosen, compiled)
     if section.per_device_train_batch_size == "auto":
-        trainer.find_micro_batch_size(chosen.name)
+        micro_batch_size.find(trainer, chosen.name)
     logger.info(
         "training %d steps of %d rows (%s), %d of warm-up, %s because %s",
         schedule.steps,

@@ -37,12 +37,17 @@ class Schedule:
         return self.steps / self.steps_per_epoch
 
 
-def plan(section: TrainingSection, rows: int, processes: int = 1) -> Schedule:
+def plan(
+    section: TrainingSection, rows: int, processes: int = 1, whole_batches: bool = False
+) -> Schedule:
     """The course of a run over `rows` training rows.
+
+    Args:
+        whole_batches: the rows of a batch are compared with one another, so it cannot be cut.
 
     Raises:
         UserError: fewer rows than processes, or an effective batch that the processes and the
-            micro-batch do not divide.
+            micro-batch do not divide, or that must not be cut.
     """
     if rows < processes:
         raise UserError(f"{rows} training rows cannot be shared out to {processes} processes")
@@ -57,6 +62,11 @@ def plan(section: TrainingSection, rows: int, processes: int = 1) -> Schedule:
         raise UserError(
             f"training.effective_batch_size {effective} is not a multiple of "
             f"per_device_train_batch_size {micro} x {processes} processes"
+        )
+    if whole_batches and (micro < effective or asked == "auto"):
+        raise UserError(
+            "the rows of a batch are compared with one another here, so it cannot be cut up: leave "
+            "training.per_device_train_batch_size out, and train in one process"
         )
     per_epoch = math.ceil(rows / effective)
     steps = section.max_steps or math.ceil(section.num_train_epochs * per_epoch)

@@ -10,21 +10,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from accelerate import PartialState
 from accelerate.data_loader import prepare_data_loader
-from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch.utils.data import DataLoader
-from transformers import Trainer
 from transformers.trainer_optimizer import is_optimizer_factory
 from transformers.trainer_utils import rotate_checkpoints
 
 from nlpbench.config.errors import RunError, UserError
 from nlpbench.config.training import TrainingSection
-from nlpbench.data.features import lengths
 from nlpbench.evaluation import memory, processes
-from nlpbench.evaluation.device import autocast
 from nlpbench.training import checkpoints, learning_rates
 from nlpbench.training.batches import Batch, cut
 from nlpbench.training.cpu_kernels import CpuKernels
@@ -34,6 +28,7 @@ from nlpbench.training.parameter_groups import parameter_groups
 from nlpbench.training.sampling import TrainSampler
 from nlpbench.training.schedule import Schedule
 from nlpbench.training.shares import Shares
+from nlpbench.training.spreading import SpreadingTrainer
 
 logger = logging.getLogger("nlpbench")
 LEAST_TARGETS = torch.finfo(torch.float32).tiny
@@ -53,7 +48,7 @@ class Plan:
     states: tuple[checkpoints.State, ...] = ()
 
 
-class BenchTrainer(Trainer):
+class BenchTrainer(SpreadingTrainer):
     """Trainer sees one batch a step: all rows of the effective batch that fall to its process.
 
     Here they are cut into micro-batches, whose losses are summed and divided by the number of
@@ -100,43 +95,6 @@ class BenchTrainer(Trainer):
                 self.model.forward = trained
             if in_use:
                 self.kernels.put_in()
-
-    def create_accelerator_and_postprocess(self) -> None:
-        if self.args.fsdp_plugin_args:
-            self.args.fsdp_plugin_args.setdefault(
-                "transformer_cls_names_to_wrap", ",".join(self._parts_to_spread())
-            )
-        super().create_accelerator_and_postprocess()
-        state = self.accelerator.state
-        if self.args.fsdp_plugin_args and state.distributed_type == DistributedType.MULTI_CPU:
-            # accelerate spreads models over GPUs only, and would train by DDP without a word.
-            state.distributed_type = PartialState().distributed_type = DistributedType.FSDP
-            state.fsdp_plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
-            self.is_fsdp_enabled = True
-
-    def _parts_to_spread(self) -> list[str]:
-        """The classes that transformers names, but for those that hold the embedding table.
-
-        accelerate spreads that by itself, and cannot do it twice.
-        """
-        table = self.model.get_input_embeddings()
-        return [
-            name
-            for name in sorted(self.model._no_split_modules or ())
-            if not any(
-                type(module).__name__ == name and table in module.modules()
-                for module in self.model.modules()
-            )
-        ]
-
-    def whole_weights(self) -> dict[str, torch.Tensor]:
-        """The weights of a model that is spread over the processes, all of them, on the CPU."""
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-
-        weights: dict[str, Any] = get_model_state_dict(
-            self.model_wrapped, options=StateDictOptions(full_state_dict=True)
-        )
-        return weights
 
     # What a step is
 
@@ -231,37 +189,6 @@ class BenchTrainer(Trainer):
             size,
             self.micro_batch_size,
         )
-
-    def find_micro_batch_size(self, precision: str) -> None:
-        """Takes the most rows at a time that fit, found out on the longest rows of all."""
-        rows = self.train_dataset
-        longest = np.argsort(-lengths(rows.features), kind="stable")[: self.micro_batch_size]
-        model, objective = self.model, self.plan.objective
-        device = self.args.device
-
-        def attempt(size: int) -> None:
-            [batch] = self.data_collator(rows.__getitems__(longest[:size].tolist()))["pieces"]
-            labels = batch.pop("labels").to(device)
-            # AdamW's two moments, which the first step makes
-            trained = [p for p in model.parameters() if p.requires_grad]
-            moments = [torch.empty_like(p) for p in (*trained, *trained)]
-            try:
-                with autocast(device, precision):
-                    inputs = {key: value.to(device) for key, value in batch.items()}
-                    outputs = objective.task.forward(model, objective.inputs(inputs))
-                torch.autograd.backward(objective.loss(outputs, labels).sum())
-            finally:
-                del moments
-                model.zero_grad()
-
-        was_training = model.training
-        model.to(device).train()
-        with torch.random.fork_rng():
-            found = memory.largest_that_fits(self.micro_batch_size, attempt)
-        model.train(was_training)
-        if self.args.world_size > 1:
-            found = int(self.accelerator.gather(torch.tensor([found], device=device)).min())
-        self.micro_batch_size = self.data_collator.size = found
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
         norm: Any = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
