@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from nlpbench.config.component import Component, ComponentField, Section
-from nlpbench.config.problems import Invalid, Problem
+from nlpbench.config.problems import Invalid, Problem, show
 
 SplitName = Literal["train", "validation", "test"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -56,8 +57,8 @@ class ModelSection(Section):
     name_or_path: Name | None = Field(
         None, description="hub id, directory, run directory or pkg://package/folder"
     )
-    gguf_file: Annotated[str, Field(pattern=r"(?i)\.gguf$")] | None = Field(
-        None, description="file of the model in there, where it is one of several GGUF files"
+    gguf_file: Name | None = Field(
+        None, description="the model in there, where it is one of several GGUF files"
     )
     revision: Name | None = Field(None, description="branch, tag or commit of a hub model")
     config: dict[str, Any] | None = Field(
@@ -87,6 +88,9 @@ class ModelSection(Section):
                 for key in ("gguf_file", "revision")
                 if getattr(self, key) is not None
             ]
+        if self.gguf_file is not None and not self.gguf_file.lower().endswith(".gguf"):
+            message = f"must end in .gguf (got {show(self.gguf_file)})"
+            problems.append(Problem(("gguf_file",), message))
         if problems:
             raise Invalid(*problems)
         return self
@@ -163,6 +167,11 @@ class DataSection(Section):
         "line",
         description="what of a txt file is a row: a line, what stands between blank lines, the file",
     )
+    document_start: Name | None = Field(
+        None,
+        description="regular expression; a row it is found in begins a document, which the rows "
+        "after it belong to",
+    )
     id_column: Name | None = Field(
         None, description="column that identifies a row in predictions.jsonl; its number if unset"
     )
@@ -183,6 +192,12 @@ class DataSection(Section):
         if self.source is None and not (self.train or self.validation or self.test):
             advice = "write source, or train with a file"
             problems.append(Problem((), "names no data", advice, at_key=True))
+        if self.document_start is not None:
+            try:
+                re.compile(self.document_start)
+            except re.error as error:
+                message = f"is no regular expression ({error}; got {show(self.document_start)})"
+                problems.append(Problem(("document_start",), message))
         shares = self.validation_share + self.test_share
         if shares >= 1:
             message = f"with validation_share leaves no rows to train on (together {shares:g})"

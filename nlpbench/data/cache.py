@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import mmap
-import os
 import shutil
 import tempfile
 import weakref
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlpbench.config.cache_home import ENVIRONMENT, cache_home
 from nlpbench.config.errors import UserError
 from nlpbench.data.sealed import read_seal, seal
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from datasets.table import MemoryMappedTable
 
 logger = logging.getLogger("nlpbench")
-ENVIRONMENT = "NLPBENCH_CACHE"
 VERSION = 1  # of what the entries hold; a new one forgets all entries
 PATIENCE = 5.0  # seconds of waiting in silence for another run
 
@@ -54,14 +53,6 @@ class Stored:
             return datasets.Dataset(plain, fingerprint=self.digest)
 
 
-def directory() -> Path:
-    """Where NLPBENCH_CACHE says, else `nlpbench` in the user's cache directory (XDG)."""
-    if own := os.environ.get(ENVIRONMENT):
-        return Path(own).expanduser().absolute()
-    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(caches).expanduser().absolute() / "nlpbench"
-
-
 def stored(kind: str, key: Mapping[str, Any], write: Write) -> Stored:
     """The table made from `key`: from the cache, or written now and kept for the next run.
 
@@ -80,7 +71,7 @@ def stored(kind: str, key: Mapping[str, Any], write: Write) -> Stored:
     text = json.dumps([VERSION, kind, key], sort_keys=True)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     try:
-        return _stored(directory() / kind, digest, write)
+        return _stored(cache_home() / kind, digest, write)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
         _note_once(str(error))
     try:

@@ -10,6 +10,7 @@ from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show, suggest
 from nlpbench.config.sections import DataSection
 from nlpbench.data.beir import BeirSource
+from nlpbench.data.documents import join
 from nlpbench.data.fingerprint import fingerprint, joined
 from nlpbench.data.nested import names_of, reach
 from nlpbench.data.origin import Original, Part, Source, locate
@@ -83,8 +84,11 @@ def load(
     wanted = [*columns, *([config.id_column] if config.id_column else [])]
     originals = {name: reached(source.read(name), wanted) for name in SPLITS if name in read}
     for original in originals.values():
-        notes += original.notes
         check_rows(original, columns, config)
+    if config.document_start is not None:
+        originals = {name: join(found, columns, config) for name, found in originals.items()}
+    for original in originals.values():
+        notes += original.notes
     places: dict[str, tuple[Original, np.ndarray | None]] = {
         name: (original, None) for name, original in originals.items()
     }

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """Consecutive rows of one file, or of one split of a data set."""
+    """Consecutive rows of one file, or of one split of a data set, or what they were joined to."""
 
     place: str
     rows: int
+    unit: str = "row"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,6 @@ def locate(parts: Sequence[Part], position: int) -> str:
     """`train.csv, row 17`: the row counted from 1, a header line not counted."""
     for part in parts:
         if position < part.rows:
-            return f"{part.place}, row {position + 1}"
+            return f"{part.place}, {part.unit} {position + 1}"
         position -= part.rows
     raise IndexError(position)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nlpbench.config.sections import ModelSection
+from nlpbench.models.generation import generation_settings
+from nlpbench.models.languages import has_languages, set_languages
 from nlpbench.models.load import load, load_finetuned
 from nlpbench.models.positions import check_positions
 from nlpbench.models.save import disk_errors, save, size_mb
@@ -19,10 +21,13 @@ __all__ = [
     "check_positions",
     "disk_errors",
     "for_words",
+    "generation_settings",
+    "has_languages",
     "load",
     "load_finetuned",
     "load_tokenizer",
     "save",
+    "set_languages",
     "size_mb",
     "tokenizer",
     "weights_hash",

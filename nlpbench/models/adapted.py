@@ -93,9 +93,11 @@ def save(model: PeftModel, section: ModelSection, directory: Path) -> None:
         section: the model section that the base was loaded by.
     """
     assert section.name_or_path is not None
-    source = sources.find(section.name_or_path, section.revision)
+    source = sources.find(section.address, section.revision)
     local = source.directory is not None and not source.name.startswith("pkg://")
-    name = str(source.directory.absolute()) if local and source.directory else source.name
+    name = source.name
+    if local and source.directory is not None:
+        name = str(source.directory.absolute() / (source.gguf_file or ""))
     commit = getattr(model.config, "_commit_hash", None) if source.directory is None else None
     settings: Any = model.active_peft_config
     trained_on = settings.base_model_name_or_path

@@ -7,24 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import UserError
-from nlpbench.config.problems import suggest
 from nlpbench.config.sections import Dropout, ModelSection
 from nlpbench.models import adapted, pooling
 from nlpbench.models import source as sources
 from nlpbench.models.agreement import PaddingSide, agree
-from nlpbench.models.architecture import blank_configuration, keys_of, look_back_only
+from nlpbench.models.architecture import look_back_only
+from nlpbench.models.bare import bare_configuration, told
 from nlpbench.models.dropout import override
+from nlpbench.models.gguf import converted
 from nlpbench.models.hub import told_clearly
 from nlpbench.models.positions import check_positions
 from nlpbench.models.renames import forget, renames
-from nlpbench.models.token_ids import token_ids
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-
-OWNED = ("num_labels", "id2label", "label2id", "problem_type", "dtype", "torch_dtype")
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def load(
         loaded = LoadedModel(model, None, None, ())
     else:
         assert section.name_or_path is not None
-        source = sources.find(section.name_or_path, section.revision)
+        source = converted(sources.find(section.address, section.revision))
         if adapted.is_adapter(source.directory):
             raise UserError(
                 f"{section.name_or_path} holds adapters, which cannot be trained further; train "
@@ -98,7 +96,7 @@ def load_finetuned(
     Raises:
         UserError: as `load`, and for a model without a trained head.
     """
-    source = sources.find(name_or_path, revision)
+    source = converted(sources.find(name_or_path, revision))
     if source.directory is not None and adapted.is_adapter(source.directory):
         loaded = _with_adapters(source, source.directory, auto_class)
     else:
@@ -168,7 +166,8 @@ def _with_adapters(
     """The base model with adapters in it, of the base's own class."""
     base = adapted.read(directory)
     sources.check_weights(source)
-    loaded = _pretrained(base.source(directory), auto_class, {}, config=base.configuration())
+    source = converted(base.source(directory))
+    loaded = _pretrained(source, auto_class, {}, config=base.configuration())
     assert loaded.directory is not None
     base.check(sources.weights_hash(loaded.directory), directory)
     model, lacking = adapted.put_on(loaded.model, loaded.fresh, directory)
@@ -183,33 +182,9 @@ def _bare(
     dropout: Dropout | None,
 ) -> PreTrainedModel:
     import torch
-    from transformers import AutoConfig
 
-    values = dict(options)
-    model_type = values.pop("model_type")
-    known = blank_configuration(model_type)
-    keys = keys_of(known)
-    taken = [key for key in values if key in OWNED]
-    if taken:
-        raise UserError(
-            f"model.config: {', '.join(taken)} cannot be set here; the task sets the head, and "
-            "weights are float32"
-        )
-    unknown = [key for key in values if key not in keys]
-    if unknown:
-        told = "; ".join(f"{key}: {_close(key, keys)}" for key in unknown)
-        raise UserError(f"model.config: keys that {model_type} does not have: {told}")
-    if values.setdefault("vocab_size", len(tokenizer)) < len(tokenizer):
-        raise UserError(
-            f"model.config.vocab_size is {values['vocab_size']}, and the tokenizer has "
-            f"{len(tokenizer)} entries; leave it out to have as many"
-        )
-    special = token_ids(tokenizer, known)
-    try:
-        config = AutoConfig.for_model(model_type, **{**special, **values}, **head)
-    except Exception as error:
-        raise UserError(f"model.config: {_told(error)}") from error
-    loader = _loader(auto_class, config, f"model_type {model_type}")
+    config = bare_configuration(options, head, tokenizer)
+    loader = _loader(auto_class, config, f"model_type {config.model_type}")
     look_back_only(config, loader.__name__, "model.config")
     options = pooling.without_pooler(loader, config)
     loader = pooling.model_class(loader, config, head.get(pooling.KEY))
@@ -218,19 +193,7 @@ def _bare(
     try:
         return loader.from_config(config, dtype=torch.float32, **options)  # type: ignore[no-any-return]
     except Exception as error:
-        raise UserError(f"model.config: {_told(error)}") from error
-
-
-def _told(error: Exception) -> str:
-    """In one line; a KeyError or a ZeroDivisionError says little without its name."""
-    text = " ".join(str(error).split())
-    unclear = isinstance(error, ArithmeticError | AttributeError | LookupError)
-    return f"{type(error).__name__}: {text}" if unclear else text
-
-
-def _close(key: str, keys: set[str]) -> str:
-    advice = suggest(key, keys)
-    return advice if advice.startswith("did") else "no such key"
+        raise UserError(f"model.config: {told(error)}") from error
 
 
 def _loader(auto_class: str | Sequence[str], config: PretrainedConfig, name: str) -> Any:
@@ -253,8 +216,16 @@ def _loader(auto_class: str | Sequence[str], config: PretrainedConfig, name: str
 
 
 def _computed(model: PreTrainedModel) -> set[str]:
-    """Parameters that are not learnt, so not saved: the sinusoids of Marian and Pegasus."""
-    return {name for name, value in model.named_parameters() if not value.requires_grad}
+    """Tables that are not learnt, so not always saved: the sinusoids of Marian and Pegasus.
+
+    Where they are loaded, transformers takes them for weights to train, which never get a gradient.
+    """
+    names = set()
+    for name, module in model.named_modules():
+        if hasattr(module, "create_weight"):
+            module.requires_grad_(False)
+            names |= {f"{name}.{key}" for key, _ in module.named_parameters()}
+    return names
 
 
 def _check_backbone(model: PreTrainedModel, fresh: list[str], name: str) -> None:

@@ -38,11 +38,24 @@ def check_positions(
     """Raises UserError for lengths in tokens that the model has no positions for.
 
     Args:
-        max_target_length: of what an encoder-decoder writes.
+        max_target_length: of what is written: an encoder-decoder has other positions for it, and a
+            decoder goes on from those of the input.
     """
-    _check(model, "max_length", max_length, longest_input(model))
-    if max_target_length is not None and model.config.is_encoder_decoder:
+    longest = longest_input(model)
+    if max_target_length is None:
+        _check(model, "max_length", max_length, longest)
+    elif model.config.is_encoder_decoder:
+        _check(model, "max_source_length", max_length, longest)
         _check(model, "max_target_length", max_target_length, longest_target(model))
+    elif longest is not None and max_length is not None:
+        together = max_length + max_target_length
+        if together > longest:
+            raise UserError(
+                f"task.max_source_length is {max_length}, as many as {max_target_length} tokens "
+                "are written (task.max_target_length, task.generation.max_new_tokens), and this "
+                f"{model.config.model_type} model has positions for {longest} tokens together; "
+                f"set them to {longest} or less together"
+            )
 
 
 def _check(model: PreTrainedModel, key: str, asked: int | None, longest: int | None) -> None:

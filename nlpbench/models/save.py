@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nlpbench.config.sections import ModelSection
 from nlpbench.models import adapted
-from nlpbench.models.source import weight_files
+from nlpbench.models.source import GGUF_NOTE, weight_files
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -65,5 +66,8 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def size_mb(directory: Path) -> float:
-    """Megabytes (10^6 bytes) of the weight files."""
+    """Megabytes (10^6 bytes) of the weight files; of a GGUF file's own, not as it was unpacked."""
+    if (directory / GGUF_NOTE).is_file():
+        note = json.loads((directory / GGUF_NOTE).read_text(encoding="utf-8"))
+        return float(note["bytes"]) / 1e6
     return sum(file.stat().st_size for file in weight_files(directory)) / 1e6

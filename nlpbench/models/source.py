@@ -14,6 +14,8 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+GGUF_NOTE = "gguf.json"  # beside weights that were unpacked from a GGUF file
+GGUF = ".gguf"
 TOKENIZERS = (
     "tokenizer.json",
     "vocab.txt",
@@ -27,11 +29,16 @@ TOKENIZERS = (
 
 @dataclass(frozen=True)
 class ModelSource:
-    """What to hand to `from_pretrained`; `directory` is None for a hub id."""
+    """What to hand to `from_pretrained`; `directory` is None for a hub id.
+
+    Attributes:
+        gguf_file: the file in it that holds the whole model, where it is not converted yet.
+    """
 
     name: str
     directory: Path | None
     revision: str | None = None
+    gguf_file: str | None = None
 
     @property
     def location(self) -> str:
@@ -44,27 +51,55 @@ def find(
     """The source of a model by name; a local one is checked for what can be told from its files.
 
     Args:
+        name_or_path: may end in the name of a GGUF file.
         tokenizer_only: the model's configuration is not needed.
 
     Raises:
         UserError: no such directory or package, or one that holds no loadable model.
     """
-    if name_or_path.startswith("pkg://"):
-        directory = _in_package(name_or_path)
-    elif Path(name_or_path).expanduser().is_dir():
-        directory = Path(name_or_path).expanduser()
-        if (directory / "model").is_dir() and not holds_model(directory):
-            directory /= "model"
-    elif Path(name_or_path).expanduser().is_file():
-        raise UserError(f"the model {name_or_path} is a file; name its directory")
-    elif name_or_path.startswith(("/", "./", "../", "~")) or name_or_path.count("/") > 1:
-        raise UserError(f"there is no model directory {Path(name_or_path).expanduser().absolute()}")
-    else:
-        return ModelSource(name_or_path, None, revision)
+    place, gguf_file = _parted(name_or_path)
+    directory = _directory(place)
+    if directory is None:
+        return ModelSource(place, None, revision, gguf_file)
     if revision is not None:
         raise UserError(f"model.revision belongs to a hub model, and {name_or_path} is local")
-    if tokenizer_only:
+    if gguf_file is not None and not (directory / gguf_file).is_file():
+        found = _gguf_files(directory)
+        advice = f"; it has {', '.join(found)}" if found else ""
+        raise UserError(f"{directory} holds no file {gguf_file}{advice}")
+    if tokenizer_only and gguf_file is None and _holds_tokenizer(directory):
         return ModelSource(name_or_path, directory)
+    if gguf_file is None and not holds_model(directory):
+        gguf_file = _only_gguf(directory)
+    if gguf_file is None and not tokenizer_only:
+        _check_configuration(directory)
+    return ModelSource(name_or_path, directory, gguf_file=gguf_file)
+
+
+def _parted(name_or_path: str) -> tuple[str, str | None]:
+    """The directory, package or hub id, and the GGUF file in it if the name ends in one."""
+    if not name_or_path.lower().endswith(GGUF):
+        return name_or_path, None
+    place, _, file = name_or_path.rpartition("/")
+    return place or ".", file
+
+
+def _directory(place: str) -> Path | None:
+    """Where a local model is; None for a hub id."""
+    if place.startswith("pkg://"):
+        return _in_package(place)
+    path = Path(place).expanduser()
+    if path.is_dir():
+        inner = path / "model"
+        return inner if inner.is_dir() and not holds_model(path) else path
+    if path.is_file():
+        raise UserError(f"the model {place} is a file; name its directory")
+    if place.startswith(("/", "./", "../", "~")) or place.count("/") > 1:
+        raise UserError(f"there is no model directory {path.absolute()}")
+    return None
+
+
+def _check_configuration(directory: Path) -> None:
     if not holds_model(directory):
         found = (directory / "checkpoints").is_dir()
         advice = "; the run is unfinished: nlpbench finetune … --resume" if found else ""
@@ -72,7 +107,24 @@ def find(
     for name in ("config.json", ADAPTER_CONFIG):
         if (directory / name).is_file():
             _check_config(directory / name)
-    return ModelSource(name_or_path, directory)
+
+
+def _only_gguf(directory: Path) -> str | None:
+    """The GGUF file of a directory without another model.
+
+    Raises:
+        UserError: there are several.
+    """
+    found = _gguf_files(directory)
+    if len(found) > 1:
+        raise UserError(
+            f"{directory} holds several GGUF files; set model.gguf_file to one of {', '.join(found)}"
+        )
+    return found[0] if found else None
+
+
+def _gguf_files(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir() if path.name.lower().endswith(GGUF))
 
 
 def holds_model(directory: Path) -> bool:
@@ -99,7 +151,7 @@ def run_of(name_or_path: str) -> Path | None:
 def check_weights(source: ModelSource) -> None:
     """Raises UserError unless a local model has whole safetensors files."""
     directory = source.directory
-    if directory is None:
+    if directory is None or source.gguf_file is not None:
         return
     if (directory / ADAPTER_CONFIG).is_file():
         _check_whole(directory / ADAPTER_WEIGHTS)
@@ -119,11 +171,17 @@ def check_weights(source: ModelSource) -> None:
 def check_tokenizer(source: ModelSource) -> None:
     """Raises UserError unless a local model has the files of a tokenizer."""
     directory = source.directory
-    if directory is not None and not any((directory / name).is_file() for name in TOKENIZERS):
+    if directory is None or source.gguf_file is not None:
+        return
+    if not _holds_tokenizer(directory):
         raise UserError(
             f"{directory} holds no tokenizer (none of {', '.join(TOKENIZERS)}); "
             "name one with model.tokenizer"
         )
+
+
+def _holds_tokenizer(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in TOKENIZERS)
 
 
 def weight_files(directory: Path) -> list[Path]:

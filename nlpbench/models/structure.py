@@ -91,9 +91,16 @@ def locate(model: Any) -> Structure:
             "gradual_unfreezing, layerwise_lr_decay, head_learning_rate, reinit_layers) cannot be "
             "used with it"
         )
-    names = [name for name, _ in model.named_parameters()]
+    parameters = dict(model.named_parameters())
+    names = list(parameters)
     heads = _heads(base, prefix, alone=base is root)
-    head = [name for name in names if _under(name, heads) or not _under(name, [prefix])]
+    # Where the output layer comes first (XLM-R), a tied table has its name.
+    table = getattr(root.get_input_embeddings(), "weight", None)
+    head = [
+        name
+        for name in names
+        if (_under(name, heads) or not _under(name, [prefix])) and parameters[name] is not table
+    ]
     places = [place for stack in stacks.values() for place in _with_norm(base, prefix, stack)]
     if prefix not in stacks:
         places[-1] = _followed_by(places[-1], _norms(base, prefix))

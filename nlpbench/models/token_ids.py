@@ -29,7 +29,8 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, blank: PretrainedConfig) -> di
             ids[f"{role}_token_id"] = token_id(tokenizer, role)
     if known.get("is_encoder_decoder"):
         ids["decoder_start_token_id"] = _decoder_start(tokenizer, blank)
-        ids["forced_eos_token_id"] = None
+        if "forced_eos_token_id" in known:
+            ids["forced_eos_token_id"] = None
     return ids
 
 

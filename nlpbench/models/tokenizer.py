@@ -9,6 +9,7 @@ from nlpbench.config.errors import UserError
 from nlpbench.config.sections import ModelSection
 from nlpbench.models import source as sources
 from nlpbench.models.blank_tokenizer import blank_tokenizer
+from nlpbench.models.gguf import converted
 from nlpbench.models.hub import told_clearly
 from nlpbench.models.train_tokenizer import train
 
@@ -40,8 +41,7 @@ def load(section: ModelSection, texts: Iterable[str] = ()) -> PreTrainedTokenize
         name = section.tokenizer.name_or_path
         tokenizer = _from_pretrained(sources.find(name, tokenizer_only=True))
     else:
-        assert section.name_or_path is not None
-        tokenizer = _from_pretrained(sources.find(section.name_or_path, section.revision))
+        tokenizer = _from_pretrained(sources.find(section.address, section.revision))
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
@@ -51,6 +51,7 @@ def load(section: ModelSection, texts: Iterable[str] = ()) -> PreTrainedTokenize
 def _from_pretrained(source: sources.ModelSource) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
+    source = converted(source)
     sources.check_tokenizer(source)
     with told_clearly(source, "tokenizer"):
         return AutoTokenizer.from_pretrained(source.location, revision=source.revision or "main")

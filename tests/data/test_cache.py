@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from conftest import write_jsonl
 
+from nlpbench.config.cache_home import cache_home
 from nlpbench.config.errors import UserError
 from nlpbench.config.sections import DataSection
 from nlpbench.data import cache, formats, sealed
@@ -234,7 +235,7 @@ def test_where_the_cache_is(tmp_path, monkeypatch, own, xdg, expected):
             monkeypatch.delenv(name, raising=False)
         else:
             monkeypatch.setenv(name, value.format(**places))
-    assert str(cache.directory()) == expected.format(**places)
+    assert str(cache_home()) == expected.format(**places)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="Linux tells what is resident")

@@ -159,7 +159,7 @@ def test_gradients_reach_every_parameter(model_type):
     pairs = TextClassification(name="text-classification", text_pair_column="other", max_length=24)
     model, tokenizer = fresh(model_type, pairs)
     rows = Dataset.from_dict({"text": TEXTS, "other": TEXTS[::-1], "label": ["birds"] * 4})
-    features = pairs.encode(rows, torch.tensor([0, 1, 2, 0]).numpy(), tokenizer)
+    features = pairs.encode(rows, torch.tensor([0, 1, 2, 0]).numpy(), Bundle(tokenizer))
     batch = dict(pairs.collate(Bundle(tokenizer))(features.to_list()))
     labels = batch.pop("labels")
     model.train()

@@ -131,7 +131,7 @@ def test_an_architecture_without_such_a_head(broken, refuse, model_type):
     edit(broken, model_type=model_type, architectures=None)
     assert refuse(str(broken)) == (
         f"{broken} is a {model_type} model, which transformers cannot load as {AUTO}; take one that "
-        "has such a head (bert, distilbert, roberta, albert, electra, xlnet, gpt2, …)"
+        "has such a head"
     )
 
 

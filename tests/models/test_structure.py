@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_models import ARCHITECTURES, ENCODER_DECODERS, LAYERS, classifier, encoder_decoder
+from tiny_models import (
+    ARCHITECTURES,
+    ENCODER_DECODERS,
+    LAYERS,
+    classifier,
+    encoder_decoder,
+    pairs,
+    tiny,
+)
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -189,6 +197,19 @@ def test_heads_of_other_tasks(auto, model_type, head):
     assert every_part_of(structure) == sorted(name for name, _ in model.named_parameters())
     assert {name.rpartition(".")[2] for name in structure.head.parameters} == head
     assert len(structure.layers) == LAYERS
+
+
+@pytest.mark.parametrize(("model_type", "auto_class"), pairs())
+def test_every_architecture_is_understood_in_every_auto_class(model_type, auto_class):
+    model = tiny(model_type, auto_class)
+    structure = locate(model)
+    assert every_part_of(structure) == sorted(name for name, _ in model.named_parameters())
+    sides = 2 if model.config.is_encoder_decoder else 1
+    if (auto_class, model_type[-2:]) == ("AutoModelForTokenClassification", "t5"):
+        sides = 1  # that head sits on the encoder alone
+    assert len(structure.layers) == (1 if model_type == "albert" else 2 * sides)
+    table = model.get_input_embeddings().weight
+    assert any(model.get_parameter(name) is table for name in structure.embeddings.parameters)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
