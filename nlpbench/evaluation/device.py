@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     import torch
 
 
+# Activations of these models, pretrained in bf16 or fp32, leave fp16's range.
+OVERFLOWS_IN_FP16 = {"t5", "mt5", "umt5", "longt5", "pegasus", "pegasus_x"}
+
+
 def default_device() -> torch.device:
     """The first GPU if there is one, else the CPU."""
     import torch

@@ -108,11 +108,11 @@ def entity_counts(
     return EntityCounts(types, counts)
 
 
-def check_tags(metric: str, predictions: Array, references: Array) -> None:
+def check_words(metric: str, predictions: Array, references: Array) -> None:
     """Refuses what cannot be compared word by word.
 
     Raises:
-        UserError: a number of sentences or words that differs, or no tag of IOB2.
+        UserError: a number of sentences or words that differs.
     """
     if len(predictions) != len(references):
         raise UserError(
@@ -125,6 +125,16 @@ def check_tags(metric: str, predictions: Array, references: Array) -> None:
                 f"{metric}: row {row}: {len(guessed)} predicted tags for {len(true)} words; "
                 "give one tag for every word"
             )
+
+
+def check_tags(metric: str, predictions: Array, references: Array) -> None:
+    """Refuses what are no entities.
+
+    Raises:
+        UserError: as `check_words`, and for a tag that is none of IOB2.
+    """
+    check_words(metric, predictions, references)
+    for row, (guessed, true) in enumerate(zip(predictions, references, strict=True), start=1):
         for side, tags in (("prediction", guessed), ("reference", true)):
             for word, tag in enumerate(tags, start=1):
                 try:

@@ -52,7 +52,7 @@ def models_to_score(config: RunConfig, models: Sequence[str]) -> list[tuple[str,
         return [(name, None) for name in models]
     if config.model.name_or_path is None:
         raise UserError("model.config describes an untrained model; name one with --model")
-    return [(config.model.name_or_path, config.model.revision)]
+    return [(config.model.address, config.model.revision)]
 
 
 def _resolved(config: RunConfig, name: str, revision: str | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from nlpbench.evaluation import efficiency
 from nlpbench.evaluation.metrics import Metric
 from nlpbench.evaluation.predict import predict
 from nlpbench.evaluation.score import try_out
+from nlpbench.runs import generation
 from nlpbench.runs import material as materials
 from nlpbench.runs.material import Material
 from nlpbench.tasks import Bundle, Task
@@ -116,9 +117,17 @@ def prepare(config: RunConfig) -> Prepared:
     set_seed(config.seed)
     train = material.data.splits["train"]
     tokenizer = models.tokenizer(config.model, task.tokenizer_texts(train.rows, train.locate))
+    if task.reads_words:
+        models.for_words(tokenizer)
     loaded = models.load(
-        config.model, task.auto_classes, task.head(material.labels), tokenizer, config.max_length
+        config.model,
+        task.auto_classes,
+        task.head(material.labels),
+        tokenizer,
+        config.max_length,
+        max_target_length=task.max_target_tokens,
     )
+    generation.settle(task, loaded.model, tokenizer)
     if loaded.fresh:
         logger.info("new weights, not from the checkpoint: %s", ", ".join(loaded.fresh))
     watched = watch(config, material.labels)

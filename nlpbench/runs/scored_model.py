@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nlpbench import models
+from nlpbench.config.errors import UserError
 from nlpbench.config.run_config import RunConfig
 from nlpbench.evaluation import efficiency
+from nlpbench.evaluation.device import OVERFLOWS_IN_FP16
 from nlpbench.evaluation.metrics import Metric
 from nlpbench.evaluation.predict import predict
 from nlpbench.evaluation.score import doubts, score, try_out
 from nlpbench.results import files, run_directory
 from nlpbench.results.record import Score, SplitRecord
+from nlpbench.runs import generation
 from nlpbench.runs import material as materials
 from nlpbench.runs.features import encode
 from nlpbench.runs.material import Material
@@ -45,12 +48,17 @@ class ScoredModel:
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A fine-tuned model that can be scored: it loads, and knows the labels of the rows."""
+    """A fine-tuned model that can be scored: it loads, and knows the labels of the rows.
+
+    Attributes:
+        writing: how it writes, for the record; empty unless the task has it write.
+    """
 
     loaded: LoadedModel
     tokenizer: Any
     labels: list[str]
     material: Material
+    writing: dict[str, Any]
 
 
 def open_model(
@@ -66,15 +74,29 @@ def open_model(
     """
     task = cast(Task, config.task)
     tokenizer = models.load_tokenizer(name_or_path, revision)
+    if task.reads_words:
+        models.for_words(tokenizer)
     loaded = models.load_finetuned(
-        name_or_path, revision, task.auto_classes, tokenizer, config.max_length
+        name_or_path,
+        revision,
+        task.auto_classes,
+        tokenizer,
+        config.max_length,
+        max_target_length=task.max_target_tokens,
     )
+    _check_precision(config.evaluation.precision, loaded.model.config.model_type)
+    writing = generation.settle(task, loaded.model, tokenizer)
     labels = task.labels_of(loaded.model)
     if material is None:
         material = materials.read(config, [config.evaluation.split], labels)
         materials.refuse_training_rows(config, material.data, name_or_path)
     try_out(cast(list[Metric], config.metrics), task.answer, labels)
-    return OpenedModel(loaded, tokenizer, labels, material)
+    return OpenedModel(loaded, tokenizer, labels, material, writing)
+
+
+def _check_precision(precision: str, model_type: str) -> None:
+    if precision == "fp16" and model_type in OVERFLOWS_IN_FP16:
+        raise UserError(f"evaluation.precision: {model_type} overflows in fp16; take bf16 or fp32")
 
 
 def score_model(
@@ -104,7 +126,7 @@ def score_model(
             precision=section.precision,
         )
     predictions = task.decode(outputs.values, features, split.rows, bundle)
-    warnings = doubts(metrics, predictions, references)
+    warnings = [*predictions.warnings, *doubts(metrics, predictions, references)]
     for warning in warnings:
         logger.warning("%s", warning)
     scores = score(metrics, predictions, references, labels, section, task.answer)
@@ -127,6 +149,7 @@ def score_model(
             "commit": loaded.commit,
             "architecture": type(loaded.model).__name__,
             "weights": models.weights_hash(directory) if directory is not None else None,
+            **opened.writing,
         },
         scores=scores,
         efficiency=costs,

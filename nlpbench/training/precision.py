@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nlpbench.config.errors import UserError
-from nlpbench.evaluation.device import computes_in_bf16, describe
+from nlpbench.evaluation.device import OVERFLOWS_IN_FP16, computes_in_bf16, describe
 
 if TYPE_CHECKING:
     import torch
-
-# Activations of these models, pretrained in bf16 or fp32, leave fp16's range.
-OVERFLOWS_IN_FP16 = {"t5", "mt5", "umt5", "longt5", "pegasus", "pegasus_x"}
 
 
 @dataclass(frozen=True)

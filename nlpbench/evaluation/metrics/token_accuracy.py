@@ -56,9 +56,9 @@ class TokenAccuracy(Metric):
         return {self.key: np.where(words > 0, right / np.maximum(words, 1), np.nan)}
 
     def check(self, predictions: Array, references: Array) -> list[str]:
-        from nlpbench.evaluation.entities import check_tags
+        from nlpbench.evaluation.entities import check_words
 
-        check_tags(self.name, predictions, references)
+        check_words(self.name, predictions, references)
         return []
 
     def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:

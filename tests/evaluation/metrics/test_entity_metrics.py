@@ -173,10 +173,15 @@ def test_rows_that_cannot_be_compared_are_refused_with_their_row(metric):
         metric.check(rows(good, ["O"]), rows(good, good))
     with pytest.raises(UserError, match=r"1 predictions for 2 references"):
         metric.check(rows(good), rows(good, good))
+
+
+def test_entities_need_tags_of_iob2_and_accuracy_does_not():
+    good, metric = ["B-PER", "O"], EntityF1()
     with pytest.raises(UserError, match=r"row 2, word 1, prediction: 'S-PER' is no tag of IOB2"):
         metric.check(rows(good, ["S-PER", "O"]), rows(good, good))
     with pytest.raises(UserError, match=r"row 1, word 2, reference: '' is no tag of IOB2"):
         metric.check(rows(good), rows(["O", ""]))
+    assert TokenAccuracy().check(rows(["NOUN", "VERB"]), rows(["NOUN", "NOUN"])) == []
 
 
 def test_token_accuracy_is_seqevals():
