@@ -4,6 +4,7 @@
     python scripts/benchmark.py startup
     python scripts/benchmark.py memory
     python scripts/benchmark.py compile
+    python scripts/benchmark.py perplexity    # needs NLPBENCH_DATA, and pip install '.[benchmark]'
 
 The JSON is {"ratios": {…}, "figures": {…}, "environment": {…}}. These machines are noisy: what is
 quick is run several times between the slow ones, and medians are taken.
@@ -205,6 +206,35 @@ def compile_(output: Output = None, rows: int = 8000, batch_size: int = 32, seed
         f"compiled is {off['seconds'] / on['seconds']:.2f} times as fast",
     )
     write(output, {"compiled_vs_not": off["seconds"] / on["seconds"]}, figures)
+
+
+@app.command()
+def perplexity(
+    output: Output = None,
+    articles: Annotated[int, typer.Option(help="first articles of WikiText-2's test split")] = 4,
+    characters: Annotated[int, typer.Option(help="of each article; 0 for all of it")] = 0,
+    context: Annotated[int, typer.Option(help="tokens of a window")] = 2048,
+    repeats: Annotated[int, typer.Option(help="runs of each, in turns")] = 3,
+    harness: Annotated[str, typer.Option(help="the Python that has lm-eval")] = sys.executable,
+) -> None:
+    """nlpbench against lm-evaluation-harness: SmolLM2-135M in rolling windows, fp32 and bf16."""
+    from perplexity_benchmark import compare, prepare
+
+    data = os.environ.get("NLPBENCH_DATA")
+    if not data:
+        sys.exit("set NLPBENCH_DATA to the directory that holds wikitext2/test.jsonl.gz")
+    with folder() as work:
+        contest = prepare(work, Path(data), articles, characters, run, harness, context)
+        ratios, figures, rows = compare(contest, repeats, say)
+    tell(
+        f"{articles} articles of WikiText-2, {figures['tokens']} tokens, windows of {context}",
+        ["", "tokens/s", "log-likelihood"],
+        rows,
+        f"nlpbench is {ratios['tokens_per_second_vs_lm_eval_fp32']:.2f} times as fast in fp32, "
+        f"{ratios['tokens_per_second_vs_lm_eval_bf16']:.2f} times in bf16; largest relative "
+        f"difference of a document in fp32: {figures['largest_relative_difference_fp32']:.1e}",
+    )
+    write(output, ratios, figures | {"articles": articles})
 
 
 class Options:

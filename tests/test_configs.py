@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from nlpbench.config import registry
 from nlpbench.config.load import load
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
+TASKS = {task.replace("-", "_"): task for task in registry.names("task")}  # by their folders
 
 
 def test_there_are_configs():
@@ -21,3 +23,13 @@ def test_a_shipped_config_loads_and_explains_itself(file, monkeypatch):
     monkeypatch.setenv("NLPBENCH_DATA", "/somewhere")
     load(file)
     assert file.read_text(encoding="utf-8").startswith("# "), "begins with what it is for"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in FILES if file.parent.name in TASKS],
+    ids=lambda file: str(file.relative_to(CONFIGS)),
+)
+def test_a_config_is_of_the_task_that_its_folder_names(file, monkeypatch):
+    monkeypatch.setenv("NLPBENCH_DATA", "/somewhere")
+    assert load(file).task.name == TASKS[file.parent.name]

@@ -145,13 +145,31 @@ class ComponentField:
         ]
         for name in registry.names(self.kind):
             component = registry.load(self.kind, name)
-            choice = component.model_json_schema(mode="validation")
+            choice = _without_references(component.model_json_schema(mode="validation"))
             choice["properties"]["name"] = {"const": name, "description": component.summary()}
             choice["required"] = ["name", *choice.get("required", [])]
             choices.append(choice)
             if component.after_colon is not None:
                 choices += _after_colon(choice, name, component.after_colon)
         return {"anyOf": choices}
+
+
+def _without_references(schema: JsonSchemaValue) -> JsonSchemaValue:
+    """The same schema with its definitions in place, so that it can stand inside another one."""
+    definitions = schema.pop("$defs", {})
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [filled(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        found = {key: filled(item) for key, item in value.items() if key != "$ref"}
+        if "$ref" not in value:
+            return found
+        return {**filled(definitions[value["$ref"].rpartition("/")[2]]), **found}
+
+    filled_in: JsonSchemaValue = filled(schema)
+    return filled_in
 
 
 def _after_colon(choice: JsonSchemaValue, name: str, key: str) -> list[JsonSchemaValue]:

@@ -29,7 +29,11 @@ def with_home(problem: Problem) -> Problem:
     if problem.message != UNKNOWN_KEY or key in HINTS:
         return problem
     places = list(dict.fromkeys(place for name, place in _homes() if name == key))
-    return replace(problem, advice="write " + " or ".join(places)) if places else problem
+    # A metric's own key is nearer than an option that some task or other has.
+    of_metric = problem.path[:2] == ("evaluation", "metrics")
+    if not places or (of_metric and problem.advice.startswith("did you mean")):
+        return problem
+    return replace(problem, advice="write " + " or ".join(places))
 
 
 @cache

@@ -23,6 +23,9 @@ class _Task(Protocol):
     target: str
     names_classes: bool
     rows_interact: bool
+    reads_one_vector: bool
+    slow_to_score: bool
+    watched: str | None
 
     def default_metrics(self) -> list[dict[str, Any]]: ...
 
@@ -74,6 +77,10 @@ class RunConfig(Section):
             path = ("training", "metric_for_best_model")
             message = f"is not among evaluation.metrics (got {show(best)})"
             problems.append(Problem(path, message, suggest(best.removeprefix("eval_"), known)))
+        if task.slow_to_score and self.training.fsdp and (best or task.watched) != "loss":
+            message = f"its processes compute in step, which scoring a {task.name} run does not"
+            advice = "write training.metric_for_best_model: loss"
+            problems.append(Problem(("training", "fsdp"), message, advice))
         problems += self._strategies_that_need_labels(task)
         lora = self.training.lora
         if lora is not None and not lora.merge and self.model.name_or_path is None:
@@ -88,9 +95,13 @@ class RunConfig(Section):
     def _strategies_that_need_labels(self, task: _Task) -> list[Problem]:
         needs = {
             "label_smoothing_factor": ("one label a target", task.target == "labels"),
-            "weighted_sampling": ("one label a row", task.answer == "labels"),
+            "weighted_sampling": (
+                "one label a row",
+                task.answer == "labels" and task.names_classes,
+            ),
             "class_weights": ("labels", task.names_classes),
             "focal_loss": ("labels", task.names_classes),
+            "feature_extraction": ("a head on one vector a row", task.reads_one_vector),
             "r_drop": ("rows that are learnt one by one", not task.rows_interact),
         }
         return [

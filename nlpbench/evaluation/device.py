@@ -36,6 +36,13 @@ def computes_in_bf16(device: torch.device) -> bool:
     return False
 
 
+def without_gradients(precision: str) -> AbstractContextManager[object]:
+    """For predicting: in inference mode autocast would cast every weight anew at each call."""
+    import torch
+
+    return torch.inference_mode() if precision == "fp32" else torch.no_grad()
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """Arithmetic in `fp32`, `bf16` or `fp16`; weights stay as they are."""
     import torch

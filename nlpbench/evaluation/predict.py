@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nlpbench.config.errors import RunError
 from nlpbench.data.features import lengths as token_counts
 from nlpbench.evaluation import memory, processes
-from nlpbench.evaluation.device import autocast, default_device
+from nlpbench.evaluation.device import autocast, default_device, without_gradients
 from nlpbench.evaluation.progress import Progress
 from nlpbench.tasks import Collate, Inferred
 
@@ -70,7 +70,6 @@ def predict(
         RunError: numbers that are not finite, or a single row that does not fit into memory.
     """
     import numpy as np
-    import torch
 
     device = default_device()
     was_training = model.training
@@ -95,7 +94,7 @@ def predict(
     started = time.perf_counter()
     with (
         Progress(what, sum(len(order[start:][:batch_size]) for start in mine)) as progress,
-        torch.inference_mode(),
+        without_gradients(precision),
         autocast(device, precision),
     ):
         for start in mine:

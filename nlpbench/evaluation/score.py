@@ -36,6 +36,7 @@ def score(
     for metric in metrics:
         read = predictions.read(metric.reads)
         values = metric.compute(read, references, labels)
+        signature = metric.signature_for(references, labels, answer)
         found = bootstrap.intervals(
             metric,
             read,
@@ -51,7 +52,7 @@ def score(
                 value=None if math.isnan(value) else value,
                 low=found[key].low if defined else None,
                 high=found[key].high if defined else None,
-                signature=metric.signature_for(references, labels, answer),
+                signature="|".join(filter(None, (signature, predictions.signature))),
                 higher_is_better=metric.higher_is_better,
             )
     return scores

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-import string
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,29 +13,12 @@ from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
 from nlpbench.evaluation.metrics import Answer
 from nlpbench.evaluation.per_example import PerExampleMetric
+from nlpbench.tasks._answer_text import normalise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-
-
-def normalise(answer: str) -> str:
-    """Lower case, no ASCII punctuation, no English articles, single spaces."""
-    bare = answer.lower().translate(_WITHOUT_PUNCTUATION)
-    return " ".join(_ARTICLES.sub(" ", bare).split())
-
-
-def token_f1(prediction: str, answer: str) -> float:
-    """F1 of the words that two normalised answers share; two empty answers agree."""
-    predicted, actual = prediction.split(), answer.split()
-    if not predicted or not actual:
-        return float(predicted == actual)
-    shared = sum((Counter(predicted) & Counter(actual)).values())
-    return 2 * shared / (len(predicted) + len(actual))
 
 
 class SquadMetric(PerExampleMetric):

@@ -129,6 +129,9 @@ def _pretrained(
     if config is None:
         with told_clearly(source, "configuration"):
             config = AutoConfig.from_pretrained(source.location, revision=revision, **asked)
+        for key, value in asked.items():
+            if not hasattr(config, key):  # which from_pretrained passes over
+                setattr(config, key, value)
     loader = _loader(auto_class, config, source.name)
     look_back_only(config, loader.__name__, source.name)
     options = pooling.without_pooler(loader, config)

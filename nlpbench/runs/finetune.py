@@ -7,7 +7,7 @@ import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from nlpbench import models
 from nlpbench.config.errors import UserError
@@ -18,8 +18,9 @@ from nlpbench.results.record import RECORD, Record, SplitRecord
 from nlpbench.runs import launch
 from nlpbench.runs.libraries import settle_libraries
 from nlpbench.runs.material import Material
-from nlpbench.runs.preparation import prepare
+from nlpbench.runs.preparation import Prepared, prepare
 from nlpbench.runs.scored_model import interval, score_model, write_predictions
+from nlpbench.tasks import Bundle, Task
 
 logger = logging.getLogger("nlpbench")
 
@@ -103,12 +104,21 @@ def _finetune(config: RunConfig, directory: Path, resume: bool) -> Record:
     if processes.is_first():
         with files.new_directory(directory / "model") as place:
             models.save(fitted.model, prepared.tokenizer, place, config.model)
+            _tell_others(config, prepared, fitted.model, place)
     data = material.records(prepared.features)
     warnings, training = prepared.warnings, fitted.training
     del prepared, fitted
     return processes.from_first(
         lambda: _score(config, directory, material, data, training, warnings, started, clock)
     )
+
+
+def _tell_others(config: RunConfig, prepared: Prepared, model: Any, place: Path) -> None:
+    """Writes what other libraries need to know of a saved model, if its task tells it."""
+    bundle = Bundle(prepared.tokenizer, model, prepared.material.labels)
+    for name, content in cast(Task, config.task).model_files(bundle).items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(place / name, files.strict_json(content, indent=1) + "\n")
 
 
 def _claim(config: RunConfig, directory: Path, megabytes: float) -> None:

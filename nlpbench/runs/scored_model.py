@@ -28,6 +28,7 @@ from nlpbench.tasks import Bundle, Task
 logger = logging.getLogger("nlpbench")
 
 if TYPE_CHECKING:
+    from nlpbench.data.load import Split
     from nlpbench.models.load import LoadedModel
 
 
@@ -94,6 +95,13 @@ def open_model(
     return OpenedModel(loaded, tokenizer, labels, material, writing)
 
 
+def _with_id(split: Split, row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a further file, with the id of its example in place of the number."""
+    if "example" not in row:
+        return row
+    return {"id": split.id(row["example"]), **{k: v for k, v in row.items() if k != "example"}}
+
+
 def _check_precision(precision: str, model_type: str) -> None:
     if precision == "fp16" and model_type in OVERFLOWS_IN_FP16:
         raise UserError(f"evaluation.precision: {model_type} overflows in fp16; take bf16 or fp32")
@@ -154,7 +162,10 @@ def score_model(
         scores=scores,
         efficiency=costs,
         predictions=materials.prediction_rows(split, task.rows_of(predictions, references, labels)),
-        tables=predictions.tables,
+        tables={
+            name: [_with_id(split, row) for row in rows]
+            for name, rows in {**predictions.tables, **task.samples(bundle)}.items()
+        },
         warnings=warnings,
         split=SplitRecord(
             rows=len(split.rows),

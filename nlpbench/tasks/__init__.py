@@ -104,12 +104,19 @@ class Predictions:
         probabilities: (n, K), or None where the task has none.
         details: what else predictions.jsonl tells of each example.
         tables: further files of the run directory, by name, a mapping a line.
+        warnings: what a reader of the scores should know, a sentence each.
+        loss: the plain loss, where it follows from all examples together and not from batches.
+        signature: what the answers follow from besides the model and the rows, to stand beside that
+            of each metric, such as `windows:strided|context:1024`.
     """
 
     answers: NDArray[Any]
     probabilities: NDArray[np.float64] | None = None
     details: Sequence[Mapping[str, Any]] | None = None
     tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    loss: float | None = None
+    signature: str = ""
 
     def read(self, reads: Literal["answers", "probabilities"]) -> NDArray[Any]:
         if reads == "answers":
@@ -127,9 +134,8 @@ class Task(Component, ABC):
 
     kind: ClassVar[str] = "task"
     reads_corpus: ClassVar[bool] = False  # `encode` needs the documents that come with the data
+    reads_words: ClassVar[bool] = False  # `encode` gives the tokenizer lists of words
     masks_anew: ClassVar[bool] = False  # `collate` draws at random; see there
-    rows_interact: ClassVar[bool] = False  # the loss of a row depends on the others of its batch
-    settles: ClassVar[bool] = False  # something is chosen on validation rows after training
     slow_to_score: ClassVar[bool] = (
         False  # in training scored only if a score chooses the checkpoint
     )
@@ -150,6 +156,21 @@ class Task(Component, ABC):
         return self.answer in ("labels", "label-sets", "tags")
 
     @property
+    def reads_one_vector(self) -> bool:
+        """Whether the head reads one vector a row, which a frozen encoder need compute only once."""
+        return False
+
+    @property
+    def rows_interact(self) -> bool:
+        """Whether the loss of a row depends on the others of its batch, which then is never cut."""
+        return False
+
+    @property
+    def settles(self) -> bool:
+        """Whether something is chosen on the validation rows after training; see `settle`."""
+        return False
+
+    @property
     def watched(self) -> str | None:
         """The score that chooses the checkpoint unless told; None for the first metric's first."""
         return None
@@ -158,6 +179,24 @@ class Task(Component, ABC):
     def max_tokens(self) -> int | None:
         """The longest input in tokens, which the model must have positions for."""
         return self.max_length  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def max_target_tokens(self) -> int | None:
+        """The longest text in tokens that is written after the longest input, where one is."""
+        return None
+
+    @property
+    def generation_settings(self) -> dict[str, Any] | None:
+        """How the model is to write, by the names of transformers' `GenerationConfig`.
+
+        None where it writes nothing. They are the model's own when features are made.
+        """
+        return None
+
+    @property
+    def languages(self) -> tuple[str | None, str | None]:
+        """Codes of what is read and written, for tokenizers that mark texts with their language."""
+        return None, None
 
     @abstractmethod
     def default_metrics(self) -> list[dict[str, Any]]:
@@ -339,6 +378,10 @@ class Task(Component, ABC):
             rows: of the split.
         """
 
+    def model_files(self, bundle: Bundle) -> dict[str, Any]:
+        """Files beside a saved model that tell other libraries how to use it: path to JSON value."""
+        return {}
+
     def settle(
         self,
         values: NDArray[Any] | list[NDArray[Any]],
@@ -350,6 +393,13 @@ class Task(Component, ABC):
         """What is chosen on the validation rows after training, as entries of the model's configuration.
 
         `decode` finds them there. Only asked of a task that `settles`.
+        """
+        return {}
+
+    def samples(self, bundle: Bundle) -> dict[str, list[dict[str, Any]]]:
+        """Further files of the run directory that the scored model makes by itself, without rows.
+
+        By name, a mapping a line. Asked once, after `decode`.
         """
         return {}
 

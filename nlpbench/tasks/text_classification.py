@@ -104,6 +104,10 @@ class TextClassification(Task):
         return self._label_columns[0] if self.problem_type == SINGLE else None
 
     @property
+    def reads_one_vector(self) -> bool:
+        return True
+
+    @property
     def auto_classes(self) -> tuple[str, ...]:
         return ("AutoModelForSequenceClassification",)
 

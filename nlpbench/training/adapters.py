@@ -87,11 +87,7 @@ def _classifies(model: PreTrainedModel) -> bool:
 def _trained_as_a_whole(model: PreTrainedModel, fresh: Sequence[str], section: Lora) -> list[str]:
     """The modules of the head, and those inside that would be random when loaded again."""
     inside = f"{model.base_model_prefix}."
-    head = [
-        name
-        for name, module in model.named_children()
-        if module is not model.base_model and any(True for _ in module.parameters())
-    ]
+    head = _head(model, fresh)
     owners = {name.rpartition(".")[0] for name in fresh if name.startswith(inside)}
     modules = dict(model.named_modules())
     holders = sorted(owner for owner in owners if any(modules[owner].children()))
@@ -102,6 +98,34 @@ def _trained_as_a_whole(model: PreTrainedModel, fresh: Sequence[str], section: L
             "cannot bring with it; write merge: true"
         )
     return [*head, *sorted(owners - set(holders))]
+
+
+def _head(model: PreTrainedModel, fresh: Sequence[str]) -> list[str]:
+    """The modules outside the base model; of those that share its weights, what is fresh and theirs.
+
+    A language model's last layer is the embedding table: to train a copy would part the two.
+    """
+    base: Any = model.base_model
+    if base is model:
+        return []
+    shared = {id(parameter) for parameter in base.parameters()}
+    found = []
+    for name, module in model.named_children():
+        weights = list(module.parameters())
+        if module is base or not weights:
+            continue
+        if not any(id(weight) in shared for weight in weights):
+            found.append(name)
+            continue
+        owners = {key.rpartition(".")[0] for key in fresh if key.startswith(f"{name}.")}
+        parts = dict(model.named_modules())
+        found += sorted(
+            owner
+            for owner in owners
+            if not any(parts[owner].children())
+            and not any(id(weight) in shared for weight in parts[owner].parameters())
+        )
+    return found
 
 
 def _linear_layers(model: PreTrainedModel, whole: Sequence[str]) -> dict[str, nn.Module]:

@@ -350,8 +350,8 @@ def _evaluate(config: RunConfig, materials: Materials, learner: Learner) -> dict
             what="validating",
             shared=True,
         )
-    assert outputs.loss is not None
     if not scored:
+        assert outputs.loss is not None
         return {"loss": outputs.loss}
     predictions = task.decode(
         outputs.values, materials.validation, materials.validation_rows, bundle
@@ -359,7 +359,8 @@ def _evaluate(config: RunConfig, materials: Materials, learner: Learner) -> dict
     found = values(
         materials.metrics, predictions, materials.validation_references, materials.labels
     )
-    return {"loss": outputs.loss, **found}
+    loss = outputs.loss if predictions.loss is None else predictions.loss
+    return {**({} if loss is None else {"loss": loss}), **found}
 
 
 def _finished(checkpoint: Path) -> TrainerState | None:

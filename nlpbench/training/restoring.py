@@ -22,7 +22,8 @@ def restore_weights(model: nn.Module, checkpoint: Path) -> None:
         adapted: Any = model
         adapted.load_adapter(str(checkpoint), adapted.active_adapter, is_trainable=True)
     elif isinstance(model, PreTrainedModel):
-        saved = type(model).from_pretrained(checkpoint, dtype=model.dtype)
-        model.load_state_dict(saved.state_dict())
+        # A class may make parts that this model goes without, such as a pooler.
+        saved = type(model).from_pretrained(checkpoint, dtype=model.dtype).state_dict()
+        model.load_state_dict({name: saved[name] for name in model.state_dict()})
     else:
         model.load_state_dict(load_file(checkpoint / "model.safetensors"))

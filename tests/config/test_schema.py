@@ -159,7 +159,7 @@ def test_what_a_config_may_say(text: str):
         "seed: one",
         "seed: true",
         "seeds: []",
-        "task: translation",
+        "task: translations",
         "task: {max_lenght: 5}",
         "evaluation: {metrics: [{average: macro}]}",
         "training: {learning_rate: 0}",
