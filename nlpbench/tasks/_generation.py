@@ -33,12 +33,12 @@ from nlpbench.tasks._source_and_target import (
     join,
     read_references,
 )
+from nlpbench.tasks._writing import is_encoder_decoder, read, write
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel
 
 LAYOUT = 2  # of the features; another number makes them anew
 
@@ -210,7 +210,7 @@ class GenerationTask(Task):
         learns = references is not None or self.predict == "log-likelihoods"
         options = {
             **self.model_dump(mode="json", exclude={"name", "generation", "predict"}),
-            "encoder_decoder": _is_encoder_decoder(bundle.model),
+            "encoder_decoder": is_encoder_decoder(bundle.model),
             "end": bundle.model.generation_config.eos_token_id,
             "learns": learns,
             "training": training,
@@ -280,7 +280,7 @@ class GenerationTask(Task):
     def _form(self, bundle: Bundle) -> Seq2Seq | DecoderOnly:
         """How a model of this kind reads and writes."""
         lengths = self.max_source_length, self.max_target_length
-        if _is_encoder_decoder(bundle.model):
+        if is_encoder_decoder(bundle.model):
             return Seq2Seq(bundle.tokenizer, bundle.model, *lengths)
         return DecoderOnly(bundle.tokenizer, bundle.model, *lengths, self.separator)
 
@@ -323,7 +323,9 @@ class GenerationTask(Task):
         self, bundle: Bundle, batch: Mapping[str, torch.Tensor], answers: bool = True
     ) -> Inferred:
         writes = self.predict == "texts"
-        values: Any = self._write(bundle, batch) if answers and writes else None
+        values: Any = (
+            write(bundle, batch, self.generation.seed or 0) if answers and writes else None
+        )
         if "labels" not in batch:
             return Inferred(values)
         prefix = "whole_" if "whole_input_ids" in batch else ""
@@ -350,38 +352,6 @@ class GenerationTask(Task):
 
     # Texts that the model writes
 
-    def _write(self, bundle: Bundle, batch: Mapping[str, torch.Tensor]) -> list[NDArray[Any]]:
-        """The tokens that the model writes for each row, up to its end token where it comes to it."""
-        import numpy as np
-
-        model, settings = bundle.model, bundle.model.generation_config
-        options: dict[str, Any] = {"generation_config": settings}
-        if settings.do_sample:
-            options = self._drawing(settings, batch)
-        written = model.generate(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], **options
-        )
-        start = 1 if _is_encoder_decoder(model) else batch["input_ids"].shape[1]
-        ends = _ends(bundle)
-        found = []
-        for row in written[:, start:].cpu().numpy().astype(np.int32):
-            stops = np.flatnonzero(np.isin(row, ends))
-            found.append(row[: stops[0] + 1] if len(stops) else row)
-        return found
-
-    def _drawing(self, settings: Any, batch: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-        """Sampling as greedy search among scores of which the draw has left one a row."""
-        import copy
-
-        from nlpbench.tasks._sampling import SeededDraw, processors
-
-        greedy = copy.deepcopy(settings)
-        greedy.do_sample = False
-        greedy.temperature, greedy.top_k, greedy.top_p = 1.0, 50, 1.0  # what says nothing there
-        seed = self.generation.seed or 0
-        draw = SeededDraw(batch["example"].tolist(), seed, settings.max_new_tokens)
-        return {"generation_config": greedy, "logits_processor": processors(settings, draw)}
-
     def decode(
         self,
         values: NDArray[Any] | list[NDArray[Any]],
@@ -393,20 +363,13 @@ class GenerationTask(Task):
 
         if self.predict == "log-likelihoods":
             return self._likely(np.asarray(values), features)
-        ends = _ends(bundle)
-        finished = [bool(len(ids) and np.isin(ids[-1], ends)) for ids in values]
-        kept = [ids[:-1] if done else ids for ids, done in zip(values, finished, strict=True)]
-        texts: Any = bundle.tokenizer.batch_decode(
-            [ids.tolist() for ids in kept],
-            skip_special_tokens=True,
-            clean_up_tokenization_spaces=False,
-        )
+        texts, finished = read(bundle, values)
         details = [
             {"tokens": len(ids), "finished": done}
             for ids, done in zip(values, finished, strict=True)
         ]
         return Predictions(
-            objects([text.strip() for text in texts]),
+            objects(texts),
             details=details,
             warnings=self._doubts(finished),
             signature=self._search,
@@ -437,13 +400,3 @@ class GenerationTask(Task):
             f"{count} of {len(finished)} answers did not end within {self.most_new_tokens} tokens "
             "and were cut off; set task.generation.max_new_tokens to more if that is too few"
         ]
-
-
-def _is_encoder_decoder(model: PreTrainedModel) -> bool:
-    return bool(model.config.is_encoder_decoder)
-
-
-def _ends(bundle: Bundle) -> list[int]:
-    """The tokens at which the model stops."""
-    found = bundle.model.generation_config.eos_token_id
-    return found if isinstance(found, list) else [] if found is None else [found]

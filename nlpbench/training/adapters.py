@@ -109,10 +109,12 @@ def _head(model: PreTrainedModel, fresh: Sequence[str]) -> list[str]:
     if base is model:
         return []
     shared = {id(parameter) for parameter in base.parameters()}
+    untyped: Any = model
+    words = untyped.get_output_embeddings()  # of a checkpoint, and as large as its vocabulary
     found = []
     for name, module in model.named_children():
         weights = list(module.parameters())
-        if module is base or not weights:
+        if module is base or not weights or (module is words and f"{name}.weight" not in fresh):
             continue
         if not any(id(weight) in shared for weight in weights):
             found.append(name)

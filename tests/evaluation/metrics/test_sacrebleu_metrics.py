@@ -141,7 +141,7 @@ def test_effective_order_scores_each_text_as_the_command_does_by_sentence(tmp_pa
         (Chrf(word_order=2), CHRF(word_order=2)),
         (Ter(), TER()),
     ],
-    ids=lambda value: str(value)[:50],
+    ids=["bleu", "bleu of bigrams", "bleu of zh", "bleu of de", "chrf++", "ter"],
 )
 def test_a_number_of_references_that_varies_by_text(metric, oracle):
     predictions, references = corpus(n=1100, references=(1, 3, 2), seed=7)
