@@ -13,7 +13,7 @@ from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
 from nlpbench.evaluation.metrics import Answer
 from nlpbench.evaluation.per_example import PerExampleMetric
-from nlpbench.tasks._answer_text import normalise
+from nlpbench.tasks.spans.answer_text import normalise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,11 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
+from nlpbench.config.errors import UserError
+from nlpbench.config.problems import show
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from datasets import Dataset
     from numpy.typing import NDArray
+
+    from nlpbench.tasks import Locate
 
 BATCH = 10_000  # rows
 
@@ -110,6 +115,19 @@ def first_null(array: pa.Array, start: int) -> int | None:
     if not array.null_count:
         return None
     return start + int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
+
+
+def check_texts(rows: Dataset, column: str, locate: Locate) -> None:
+    """Raises UserError unless every row of the column holds a text."""
+    import pyarrow as pa
+
+    for start, array in enumerate_arrays(rows, column):
+        is_text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
+        index = first_null(array, start) if is_text else start
+        if index is not None:
+            value = rows[index][column]
+            what = "is empty (null)" if value is None else f"holds no text (got {show(value)})"
+            raise UserError(f"{locate(index)}: the column {column} {what}")
 
 
 def to_column(values: NDArray[Any]) -> Any:

@@ -23,13 +23,11 @@ from nlpbench.tasks import (
     Task,
     keep_in_memory,
 )
-from nlpbench.tasks import _continuation as continuation
-from nlpbench.tasks import _packing as packing
-from nlpbench.tasks._answer_columns import check_texts
-from nlpbench.tasks._columns import Texts, arrays
-from nlpbench.tasks._generation_settings import Generation
-from nlpbench.tasks._likelihood import UNSCORED, log_likelihoods
-from nlpbench.tasks._windows import Window, most_tokens, rolling, strided
+from nlpbench.tasks._columns import Texts, arrays, check_texts
+from nlpbench.tasks.language import continuation, packing
+from nlpbench.tasks.language.likelihood import UNSCORED, log_likelihoods
+from nlpbench.tasks.language.windows import Window, most_tokens, rolling, strided
+from nlpbench.tasks.writing.generation_settings import Generation
 
 if TYPE_CHECKING:
     import torch

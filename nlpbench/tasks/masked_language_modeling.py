@@ -21,15 +21,14 @@ from nlpbench.tasks import (
     Task,
     keep_in_memory,
 )
-from nlpbench.tasks._answer_columns import check_texts
-from nlpbench.tasks._blocks import NO_WORD, Block, numbered, packed, separate
-from nlpbench.tasks._chosen_logits import CHOSEN, chosen_logits, forward_chosen
-from nlpbench.tasks._columns import Texts, arrays
-from nlpbench.tasks._framing import Frame, Tokens, tokenize
-from nlpbench.tasks._likelihood import UNSCORED, log_likelihoods
-from nlpbench.tasks._masking import Masking, fixed_random, masking_for
+from nlpbench.tasks._columns import Texts, arrays, check_texts
 from nlpbench.tasks._padding import pad
-from nlpbench.tasks._word_windows import best_window, cuts
+from nlpbench.tasks.language.blocks import NO_WORD, Block, numbered, packed, separate
+from nlpbench.tasks.language.chosen_logits import CHOSEN, chosen_logits, forward_chosen
+from nlpbench.tasks.language.framing import Frame, Tokens, tokenize
+from nlpbench.tasks.language.likelihood import UNSCORED, log_likelihoods
+from nlpbench.tasks.language.masking import Masking, fixed_random, masking_for
+from nlpbench.tasks.tagging.word_windows import best_window, cuts
 
 if TYPE_CHECKING:
     import numpy as np

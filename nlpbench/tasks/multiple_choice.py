@@ -11,14 +11,9 @@ from pydantic import Field, model_validator
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import Invalid, Problem
 from nlpbench.tasks import Bundle, Collate, Keep, Locate, Predictions, Task, keep_in_memory
-from nlpbench.tasks import _stacked_texts as stacked
-from nlpbench.tasks._choice_columns import (
-    LETTERS,
-    ChoiceColumns,
-    Questions,
-    check_texts,
-    right_choices,
-)
+from nlpbench.tasks._columns import check_texts
+from nlpbench.tasks.vectors import stacked_texts as stacked
+from nlpbench.tasks.vectors.choice_columns import LETTERS, ChoiceColumns, Questions, right_choices
 
 if TYPE_CHECKING:
     from datasets import Dataset

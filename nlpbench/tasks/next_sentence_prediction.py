@@ -22,14 +22,13 @@ from nlpbench.tasks import (
     Task,
     keep_in_memory,
 )
-from nlpbench.tasks import _sentence_pairs as pairs
-from nlpbench.tasks._answer_columns import check_texts
-from nlpbench.tasks._chosen_logits import CHOSEN, chosen_logits, forward_chosen
-from nlpbench.tasks._columns import Texts
-from nlpbench.tasks._framing import Frame, Tokens, tokenize
-from nlpbench.tasks._likelihood import UNSCORED
-from nlpbench.tasks._masking import Masking, fixed_random, masking_for
+from nlpbench.tasks._columns import Texts, check_texts
 from nlpbench.tasks._padding import pad
+from nlpbench.tasks.language import sentence_pairs as pairs
+from nlpbench.tasks.language.chosen_logits import CHOSEN, chosen_logits, forward_chosen
+from nlpbench.tasks.language.framing import Frame, Tokens, tokenize
+from nlpbench.tasks.language.likelihood import UNSCORED
+from nlpbench.tasks.language.masking import Masking, fixed_random, masking_for
 
 if TYPE_CHECKING:
     import torch

@@ -11,17 +11,17 @@ from pydantic import Field, model_validator
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import Invalid, Problem
 from nlpbench.tasks import Bundle, Collate, Keep, Locate, Predictions, Task, keep_in_memory, objects
-from nlpbench.tasks import _context_windows as context_windows
-from nlpbench.tasks._answer_columns import AnswerColumns, check_texts, read_answers
-from nlpbench.tasks._columns import Texts, to_column
-from nlpbench.tasks._context_windows import Sizes
+from nlpbench.tasks._columns import Texts, check_texts, to_column
+from nlpbench.tasks.spans import context_windows
+from nlpbench.tasks.spans.answer_columns import AnswerColumns, read_answers
+from nlpbench.tasks.spans.context_windows import Sizes
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from numpy.typing import NDArray
 
-    from nlpbench.tasks._span_search import Found, Span
+    from nlpbench.tasks.spans.span_search import Found, Span
 
 THRESHOLD = "nlpbench_null_threshold"  # in a model's configuration
 NEST = "nbest_predictions.jsonl"
@@ -260,8 +260,8 @@ class QuestionAnswering(Task):
         bundle: Bundle,
     ) -> dict[str, Any]:
         """The threshold of the best mean F1."""
-        from nlpbench.tasks._answer_text import best_f1
-        from nlpbench.tasks._span_search import best_threshold
+        from nlpbench.tasks.spans.answer_text import best_f1
+        from nlpbench.tasks.spans.span_search import best_threshold
 
         differences, answered, unanswered = [], [], []
         searched = self._searched(values, features, rows)
@@ -284,7 +284,7 @@ class QuestionAnswering(Task):
         self, values: NDArray[Any] | list[NDArray[Any]], features: Dataset, rows: Dataset
     ) -> Iterator[tuple[Found, str]]:
         """What was found for each row, with its context."""
-        from nlpbench.tasks._span_search import search
+        from nlpbench.tasks.spans.span_search import search
 
         windows = context_windows.windows(features)
         found = search(values, windows, self.max_answer_length, self.n_best_size)

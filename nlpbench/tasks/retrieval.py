@@ -10,9 +10,8 @@ from pydantic import Field, model_validator
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import Invalid, Problem
 from nlpbench.tasks import Bundle, Keep, Locate, Predictions, keep_in_memory, objects
-from nlpbench.tasks._choice_columns import check_texts
-from nlpbench.tasks._columns import Texts, to_column
-from nlpbench.tasks._embeddings import Embeddings, EmbeddingTask, Text, unit
+from nlpbench.tasks._columns import Texts, check_texts, to_column
+from nlpbench.tasks.vectors.embeddings import Embeddings, EmbeddingTask, Text, unit
 
 if TYPE_CHECKING:
     import torch
@@ -186,7 +185,7 @@ class Retrieval(EmbeddingTask):
     ) -> Predictions:
         import numpy as np
 
-        from nlpbench.tasks._nearest import search
+        from nlpbench.tasks.vectors.nearest import search
 
         vectors = np.asarray(values, dtype=np.float32)
         count = len(rows)

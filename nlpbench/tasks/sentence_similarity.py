@@ -10,9 +10,8 @@ from pydantic import Field, model_validator
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import Invalid, Problem, show
 from nlpbench.tasks import Bundle, Keep, Locate, Predictions, keep_in_memory
-from nlpbench.tasks._choice_columns import check_texts
-from nlpbench.tasks._columns import Texts
-from nlpbench.tasks._embeddings import Embeddings, EmbeddingTask, Text, unit
+from nlpbench.tasks._columns import Texts, check_texts
+from nlpbench.tasks.vectors.embeddings import Embeddings, EmbeddingTask, Text, unit
 
 if TYPE_CHECKING:
     import torch

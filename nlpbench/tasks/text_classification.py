@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from nlpbench.config.errors import UserError
-from nlpbench.config.problems import Invalid, Problem, show
+from nlpbench.config.problems import Invalid, Problem
 from nlpbench.tasks import Bundle, Collate, Keep, Locate, Predictions, Task, keep_in_memory
-from nlpbench.tasks._columns import Texts, enumerate_arrays, first_null, to_column
+from nlpbench.tasks._columns import Texts, check_texts, to_column
 
 if TYPE_CHECKING:
     import torch
@@ -145,7 +145,7 @@ class TextClassification(Task):
 
     def texts(self, rows: Dataset, locate: Locate) -> Sequence[str]:
         for column in self._text_columns:
-            _check_texts(rows, column, locate)
+            check_texts(rows, column, locate)
         return Texts(rows, self._text_columns)
 
     def head(self, labels: Sequence[str]) -> dict[str, Any]:
@@ -318,15 +318,3 @@ def _tokenize(
             column[row] = [only.get(key, 0)]
     lengths = [len(ids) for ids in encoded["input_ids"]]
     return {**encoded, "length": lengths, "whole_length": whole_lengths}
-
-
-def _check_texts(rows: Dataset, column: str, locate: Locate) -> None:
-    import pyarrow as pa
-
-    for start, array in enumerate_arrays(rows, column):
-        is_text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
-        index = first_null(array, start) if is_text else start
-        if index is not None:
-            value = rows[index][column]
-            what = "is empty (null)" if value is None else f"holds no text (got {show(value)})"
-            raise UserError(f"{locate(index)}: the column {column} {what}")

@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 
 from nlpbench.config.problems import Invalid, Problem
 from nlpbench.tasks import Bundle, Locate, objects
-from nlpbench.tasks._chat import ChatTemplate, Conversations, conversations, fit
-from nlpbench.tasks._generation import GenerationTask
-from nlpbench.tasks._prompts import Template
-from nlpbench.tasks._seq2seq import Seq2Seq
+from nlpbench.tasks.writing.chat import ChatTemplate, Conversations, conversations, fit
+from nlpbench.tasks.writing.generation import GenerationTask
+from nlpbench.tasks.writing.prompts import Template
+from nlpbench.tasks.writing.seq2seq import Seq2Seq
 
 if TYPE_CHECKING:
     from datasets import Dataset

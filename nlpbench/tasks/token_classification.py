@@ -22,7 +22,7 @@ from nlpbench.tasks import (
     keep_in_memory,
     objects,
 )
-from nlpbench.tasks import _tag_schemes as schemes
+from nlpbench.tasks.tagging import tag_schemes as schemes
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from nlpbench.tasks._tag_column import TagColumn
+    from nlpbench.tasks.tagging.tag_column import TagColumn
 
 logger = logging.getLogger("nlpbench")
 UNSCORED = -100
@@ -150,7 +150,7 @@ class TokenClassification(Task):
         return np.array([numbers[tag] for tags in references for tag in tags], dtype=np.int64)
 
     def texts(self, rows: Dataset, locate: Locate) -> Sequence[str]:
-        from nlpbench.tasks._word_columns import Sentences, check_words
+        from nlpbench.tasks.tagging.word_columns import Sentences, check_words
 
         check_words(rows, self.tokens_column, locate)
         return Sentences(rows, self.tokens_column)
@@ -185,7 +185,7 @@ class TokenClassification(Task):
         training: bool = False,
         corpus: Dataset | None = None,
     ) -> Dataset:
-        from nlpbench.tasks import _word_windows as windows
+        from nlpbench.tasks.tagging import word_windows as windows
 
         tokenizer = bundle.tokenizer
         self._check_room(tokenizer)
@@ -240,8 +240,8 @@ class TokenClassification(Task):
         rows: Dataset,
         bundle: Bundle,
     ) -> Predictions:
-        from nlpbench.tasks._word_columns import word_lists
-        from nlpbench.tasks._word_windows import answered, first_tokens
+        from nlpbench.tasks.tagging.word_columns import word_lists
+        from nlpbench.tasks.tagging.word_windows import answered, first_tokens
 
         sentences = list(word_lists(rows, self.tokens_column))
         answers = [[OUTSIDE] * len(words) for words in sentences]
@@ -255,7 +255,7 @@ class TokenClassification(Task):
         return Predictions(objects(answers), details=details)
 
     def _tags(self, rows: Dataset, locate: Locate) -> TagColumn:
-        from nlpbench.tasks._tag_column import read
+        from nlpbench.tasks.tagging.tag_column import read
 
         columns = self.tokens_column, self.tags_column
         return read(rows, *columns, locate, scheme=self.scheme, names=self.labels)
@@ -283,7 +283,7 @@ class TokenClassification(Task):
         """(L,) label ids of every window of L tokens, -100 where nothing is learnt."""
         import numpy as np
 
-        from nlpbench.tasks._word_windows import NO_WORD, answered, first_tokens
+        from nlpbench.tasks.tagging.word_windows import NO_WORD, answered, first_tokens
 
         number = {label: place for place, label in enumerate(labels)}
         inside = [label if self.scheme == "none" else schemes.inside(label) for label in labels]

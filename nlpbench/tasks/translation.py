@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from nlpbench.config.problems import Invalid, Problem
-from nlpbench.tasks._generation import GenerationTask
+from nlpbench.tasks.writing.generation import GenerationTask
 
 READ_BY_CHARACTERS = {"zh", "ja", "ko"}  # BLEU has tokenizers of their own for these
 

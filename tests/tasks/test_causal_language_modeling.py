@@ -26,10 +26,10 @@ from nlpbench.models.positions import longest_input
 from nlpbench.runs.evaluate import evaluate
 from nlpbench.runs.finetune import finetune
 from nlpbench.tasks import Bundle
-from nlpbench.tasks._likelihood import log_likelihoods, pieces
-from nlpbench.tasks._packing import Borders, packed, separate
-from nlpbench.tasks._windows import most_tokens, rolling, strided
 from nlpbench.tasks.causal_language_modeling import CausalLanguageModeling
+from nlpbench.tasks.language.likelihood import log_likelihoods, pieces
+from nlpbench.tasks.language.packing import Borders, packed, separate
+from nlpbench.tasks.language.windows import most_tokens, rolling, strided
 
 # Their loss says each token after itself: transformers leaves moving the labels to the caller.
 UNMOVED = ("bart", "mbart", "pegasus", "marian")
@@ -400,18 +400,18 @@ def plain_sums(model, inputs, labels):
 
 @pytest.mark.parametrize("model_type", CAUSAL)
 def test_log_likelihoods_are_those_of_all_logits(model_type, monkeypatch):
-    from nlpbench.tasks import _likelihood
+    from nlpbench.tasks.language import likelihood
 
     of = bundle(model_type)
-    monkeypatch.setitem(_likelihood.LOGITS, "cpu", 7 * of.model.config.vocab_size)
+    monkeypatch.setitem(likelihood.LOGITS, "cpu", 7 * of.model.config.vocab_size)
     this, inputs, labels = some_batch(of)
     expected = plain_sums(of.model, inputs, labels)
     for enough in (1, 1024):
-        monkeypatch.setattr(_likelihood, "ENOUGH", enough)
+        monkeypatch.setattr(likelihood, "ENOUGH", enough)
         with torch.inference_mode():
             found = log_likelihoods(of.model, inputs, labels, this.forward)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
-    assert of.model not in _likelihood._changes_logits
+    assert of.model not in likelihood._changes_logits
     assert not of.model.get_output_embeddings()._forward_pre_hooks
 
 
@@ -424,7 +424,7 @@ def test_logits_are_made_only_where_they_are_scored(monkeypatch):
     monkeypatch.setattr(layer, "forward", lambda x: (made.append(x.shape[:-1].numel()), own(x))[1])
     with torch.inference_mode():
         log_likelihoods(of.model, inputs, labels, this.forward)
-    from nlpbench.tasks._likelihood import SAMPLE
+    from nlpbench.tasks.language.likelihood import SAMPLE
 
     assert sum(made) <= int((labels != -100).sum()) + 2 * SAMPLE * len(labels)
 

@@ -23,9 +23,9 @@ from nlpbench.runs.evaluate import evaluate
 from nlpbench.runs.finetune import finetune
 from nlpbench.runs.preparation import prepare
 from nlpbench.tasks import Bundle
-from nlpbench.tasks._blocks import NO_WORD, packed, separate
-from nlpbench.tasks._framing import Frame, Tokens, tokenize
-from nlpbench.tasks._masking import masking_for
+from nlpbench.tasks.language.blocks import NO_WORD, packed, separate
+from nlpbench.tasks.language.framing import Frame, Tokens, tokenize
+from nlpbench.tasks.language.masking import masking_for
 from nlpbench.tasks.masked_language_modeling import MaskedLanguageModeling
 
 AUTO_CLASS = "AutoModelForMaskedLM"

@@ -21,8 +21,8 @@ from nlpbench.runs.evaluate import evaluate
 from nlpbench.runs.finetune import finetune
 from nlpbench.runs.preparation import prepare
 from nlpbench.tasks import Bundle
-from nlpbench.tasks._framing import Frame, Tokens
-from nlpbench.tasks._sentence_pairs import (
+from nlpbench.tasks.language.framing import Frame, Tokens
+from nlpbench.tasks.language.sentence_pairs import (
     NEXT,
     RANDOM,
     Passage,

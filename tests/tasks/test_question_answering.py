@@ -30,10 +30,10 @@ from nlpbench.evaluation.metrics.squad_f1 import SquadF1
 from nlpbench.runs.evaluate import evaluate
 from nlpbench.runs.finetune import finetune
 from nlpbench.tasks import Bundle, objects
-from nlpbench.tasks._answer_text import best_f1
-from nlpbench.tasks._context_windows import Window, cuts, windows
-from nlpbench.tasks._span_search import best_threshold, search
 from nlpbench.tasks.question_answering import THRESHOLD, QuestionAnswering
+from nlpbench.tasks.spans.answer_text import best_f1
+from nlpbench.tasks.spans.context_windows import Window, cuts, windows
+from nlpbench.tasks.spans.span_search import best_threshold, search
 from nlpbench.training.objective import Objective
 
 AUTO_CLASS = "AutoModelForQuestionAnswering"

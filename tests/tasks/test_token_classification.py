@@ -27,7 +27,7 @@ from nlpbench.config.training import TrainingSection
 from nlpbench.runs.evaluate import evaluate
 from nlpbench.runs.finetune import finetune
 from nlpbench.tasks import Bundle, objects
-from nlpbench.tasks import _word_windows as windows
+from nlpbench.tasks.tagging import word_windows as windows
 from nlpbench.tasks.token_classification import TokenClassification
 from nlpbench.training.objective import build
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nlpbench.evaluation.squad import SquadMetric
-from nlpbench.tasks._answer_text import token_f1
+from nlpbench.tasks.spans.answer_text import token_f1
 
 
 class SquadF1(SquadMetric):

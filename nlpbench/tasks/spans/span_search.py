@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nlpbench.tasks._context_windows import Window
+from nlpbench.tasks.spans.context_windows import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

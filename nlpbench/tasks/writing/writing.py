@@ -62,7 +62,7 @@ def read(
 
 def _drawing(settings: Any, batch: Mapping[str, torch.Tensor], seed: int) -> dict[str, Any]:
     """Sampling as greedy search among scores of which the draw has left one a row."""
-    from nlpbench.tasks._sampling import SeededDraw, processors
+    from nlpbench.tasks.writing.sampling import SeededDraw, processors
 
     greedy = copy.deepcopy(settings)
     greedy.do_sample = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
-from nlpbench.tasks._columns import BATCH, enumerate_arrays, first_null
+from nlpbench.tasks._columns import BATCH, check_texts, enumerate_arrays, first_null
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,16 +103,6 @@ class Questions(Sequence[str]):
         before = zip(*(batch[name] for name in named if name is not None), strict=True)
         for texts, choices in zip(before, self.columns.choices_of(batch), strict=True):
             yield "\n".join([*texts, *choices])
-
-
-def check_texts(rows: Dataset, column: str, locate: Locate) -> None:
-    """Raises UserError unless every row of the column holds a text."""
-    for start, array in enumerate_arrays(rows, column):
-        index = first_null(array, start) if _is_text(array.type) else start
-        if index is not None:
-            value = rows[index][column]
-            what = "is empty (null)" if value is None else f"holds no text (got {show(value)})"
-            raise UserError(f"{locate(index)}: the column {column} {what}")
 
 
 def right_choices(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
-from nlpbench.tasks._columns import BATCH, enumerate_arrays, first_null
+from nlpbench.tasks._columns import BATCH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,19 +59,6 @@ class Answers:
 
     def unanswerable(self) -> list[int]:
         return [index for index, texts in enumerate(self.texts) if not texts]
-
-
-def check_texts(rows: Dataset, column: str, locate: Locate) -> None:
-    """Raises UserError unless every row of the column holds a text."""
-    import pyarrow as pa
-
-    for start, array in enumerate_arrays(rows, column):
-        is_text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
-        index = first_null(array, start) if is_text else start
-        if index is not None:
-            value = rows[index][column]
-            what = "is empty (null)" if value is None else f"holds no text (got {show(value)})"
-            raise UserError(f"{locate(index)}: the column {column} {what}")
 
 
 def read_answers(

@@ -22,18 +22,18 @@ from nlpbench.tasks import (
     keep_in_memory,
     objects,
 )
-from nlpbench.tasks._decoder_only import DecoderOnly
-from nlpbench.tasks._generation_settings import Generation
-from nlpbench.tasks._prompts import Template, fit
-from nlpbench.tasks._seq2seq import Seq2Seq
-from nlpbench.tasks._source_and_target import (
+from nlpbench.tasks.writing.decoder_only import DecoderOnly
+from nlpbench.tasks.writing.generation_settings import Generation
+from nlpbench.tasks.writing.prompts import Template, fit
+from nlpbench.tasks.writing.seq2seq import Seq2Seq
+from nlpbench.tasks.writing.source_and_target import (
     Sources,
     batch_references,
     check_texts,
     join,
     read_references,
 )
-from nlpbench.tasks._writing import is_encoder_decoder, read, write
+from nlpbench.tasks.writing.writing import is_encoder_decoder, read, write
 
 if TYPE_CHECKING:
     import torch

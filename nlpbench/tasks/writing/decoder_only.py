@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import UserError
 from nlpbench.tasks._padding import attention_mask, pad
-from nlpbench.tasks._prompts import Prompts
+from nlpbench.tasks.writing.prompts import Prompts
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
-from nlpbench.tasks._framing import Tokens
+from nlpbench.tasks.language.framing import Tokens
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from nlpbench.tasks._framing import Tokens
+from nlpbench.tasks.language.framing import Tokens
 
 NO_WORD = -1
 Document = tuple[int, Tokens]  # the number of its row, and what it says

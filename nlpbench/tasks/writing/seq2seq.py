@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nlpbench.tasks._padding import attention_mask, pad
-from nlpbench.tasks._prompts import Template, fit
+from nlpbench.tasks.writing.prompts import Template, fit
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
 from nlpbench.tasks._columns import BATCH
-from nlpbench.tasks._prompts import Prompts
+from nlpbench.tasks.writing.prompts import Prompts
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -13,7 +13,7 @@ from pydantic import Field
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
 from nlpbench.tasks import Bundle, Collate, Keep, Task
-from nlpbench.tasks import _stacked_texts as stacked
+from nlpbench.tasks.vectors import stacked_texts as stacked
 
 if TYPE_CHECKING:
     import torch

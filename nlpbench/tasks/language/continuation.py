@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
-from nlpbench.tasks._generation_settings import Generation
-from nlpbench.tasks._sampling import SeededDraw, processors
-from nlpbench.tasks._windows import most_tokens
+from nlpbench.tasks.language.windows import most_tokens
+from nlpbench.tasks.writing.generation_settings import Generation
+from nlpbench.tasks.writing.sampling import SeededDraw, processors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from nlpbench.tasks._packing import Borders
+    from nlpbench.tasks.language.packing import Borders
 
 NEW_TOKENS = 64
 # As transformers draws where nothing else is asked for.

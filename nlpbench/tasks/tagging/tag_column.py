@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
-from nlpbench.tasks import _tag_schemes as schemes
-from nlpbench.tasks._tag_schemes import Scheme
-from nlpbench.tasks._word_columns import check_words, names_in, tag_lists
+from nlpbench.tasks.tagging import tag_schemes as schemes
+from nlpbench.tasks.tagging.tag_schemes import Scheme
+from nlpbench.tasks.tagging.word_columns import check_words, names_in, tag_lists
 
 if TYPE_CHECKING:
     from datasets import Dataset

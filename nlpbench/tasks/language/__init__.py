@@ -1,0 +1,1 @@
+"""Language modelling: blocks and windows of text, masks, and log-likelihoods."""

@@ -1,0 +1,1 @@
+"""Words and their tags: columns, schemes, and windows over long sentences."""

@@ -1,0 +1,1 @@
+"""Texts as vectors, and rows of several texts."""
