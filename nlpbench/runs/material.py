@@ -30,6 +30,7 @@ SAME_TRAIN = (
     "revision",
     "format",
     "text_unit",
+    "document_start",
     "conll_columns",
 )  # keys that say which rows train holds
 SAME_DRAW = ("validation", "test", "validation_share", "test_share", "split_seed")
