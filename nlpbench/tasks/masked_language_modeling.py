@@ -18,20 +18,25 @@ from nlpbench.tasks import (
     Keep,
     Locate,
     Predictions,
-    Task,
     keep_in_memory,
 )
-from nlpbench.tasks._columns import Texts, arrays, check_texts
+from nlpbench.tasks._columns import arrays
 from nlpbench.tasks._padding import pad
 from nlpbench.tasks.language.blocks import NO_WORD, Block, numbered, packed, separate
-from nlpbench.tasks.language.chosen_logits import CHOSEN, chosen_logits, forward_chosen
+from nlpbench.tasks.language.chosen_logits import CHOSEN, chosen_logits
 from nlpbench.tasks.language.framing import Frame, Tokens, tokenize
-from nlpbench.tasks.language.likelihood import UNSCORED, log_likelihoods
-from nlpbench.tasks.language.masking import Masking, fixed_random, masking_for
+from nlpbench.tasks.language.hidden_likelihood import (
+    HIDDEN,
+    SCORED,
+    each_masked_once,
+    of_fixed_masks,
+)
+from nlpbench.tasks.language.likelihood import UNSCORED
+from nlpbench.tasks.language.masking import Masking, fixed_random
+from nlpbench.tasks.language.masking_task import MaskingTask
 from nlpbench.tasks.tagging.word_windows import best_window, cuts
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from datasets import Dataset
     from numpy.typing import NDArray
@@ -39,12 +44,9 @@ if TYPE_CHECKING:
 
 LAYOUT = 1  # of the features: another one, and those in the cache are made anew
 TOGETHER = 500  # features
-TOKENS = {"cpu": 2048}  # of masked copies that are computed at a time
-TOKENS_ELSEWHERE = 16_384
-SCORED, HIDDEN = 1, 2  # a token that is scored; one that the fixed masks hide as well
 
 
-class MaskedLanguageModeling(Task):
+class MaskedLanguageModeling(MaskingTask):
     """Predicts hidden tokens from those around them, as BERT is trained (Devlin et al. 2019).
 
     The head is that of transformers' `AutoModelForMaskedLM`; where a checkpoint has none, it is
@@ -70,22 +72,12 @@ class MaskedLanguageModeling(Task):
     of the tokens drawn once and for all, and so comparable from epoch to epoch and run to run.
     """
 
-    masks_anew: ClassVar[bool] = True
     slow_to_score: ClassVar[bool] = True
 
-    text_column: str = Field("text", description="column with the text")
     max_length: int = Field(128, ge=4, description="tokens of a block; nothing is cut off")
     pack: bool = Field(
         True, description="texts are joined to blocks of max_length tokens; else each by itself"
     )
-    mlm_probability: float = Field(0.15, gt=0, lt=1, description="the share of tokens to predict")
-    mask_replace_prob: float = Field(
-        0.8, ge=0, le=1, description="the share of these that the mask token replaces"
-    )
-    random_replace_prob: float = Field(
-        0.1, ge=0, le=1, description="the share of these that a random token replaces"
-    )
-    whole_word_mask: bool = Field(False, description="draw words, with all their tokens")
     score: Literal["pseudo-perplexity", "masked"] = Field(
         "pseudo-perplexity",
         description="what is scored: each token masked once, or those of masks drawn once, which is "
@@ -102,43 +94,22 @@ class MaskedLanguageModeling(Task):
     )
 
     @model_validator(mode="after")
-    def options_fit(self) -> MaskedLanguageModeling:
-        problems = []
-        if self.mask_replace_prob + self.random_replace_prob > 1:
-            message = (
-                f"and mask_replace_prob are shares of a whole, and make "
-                f"{self.mask_replace_prob + self.random_replace_prob:g} together"
-            )
-            problems.append(Problem(("random_replace_prob",), message, "lower one of them"))
+    def windows_move_on(self) -> MaskedLanguageModeling:
         if self.stride is not None and self.stride >= self.max_length:
             message = f"must be less than max_length, {self.max_length} (got {self.stride})"
-            problems.append(Problem(("stride",), message))
-        if problems:
-            raise Invalid(*problems)
+            raise Invalid(Problem(("stride",), message))
         return self
 
     @property
     def answer(self) -> Literal["log-likelihoods"]:
         return "log-likelihoods"
 
-    @property
-    def watched(self) -> str | None:
-        return "loss"
-
     def default_metrics(self) -> list[dict[str, Any]]:
         return [{"name": "perplexity"}]
 
     @property
-    def columns(self) -> list[str]:
-        return [self.text_column]
-
-    @property
     def auto_classes(self) -> tuple[str, ...]:
         return ("AutoModelForMaskedLM",)
-
-    def texts(self, rows: Dataset, locate: Locate) -> Sequence[str]:
-        check_texts(rows, self.text_column, locate)
-        return Texts(rows, [self.text_column])
 
     def references(self, rows: Dataset, labels: Sequence[str], locate: Locate) -> NDArray[Any]:
         import numpy as np
@@ -187,9 +158,6 @@ class MaskedLanguageModeling(Task):
             return partial(_padded, tokenizer)
         return partial(_masked_anew, tokenizer, self._masking(tokenizer, Frame.of(tokenizer)))
 
-    def forward(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> Any:
-        return forward_chosen(model, inputs)
-
     def flat_labels(self, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return (labels[labels != UNSCORED],)
 
@@ -204,13 +172,13 @@ class MaskedLanguageModeling(Task):
 
         found = losses = targets = None
         if "masked_ids" in batch:
-            found = _of_fixed_masks(bundle.model, batch, self.forward)
+            found = of_fixed_masks(bundle.model, batch, self.forward)
             losses, targets = -found[:, 0].sum(keepdims=True), found[:, 1].sum(keepdims=True)
         if not answers:
             return Inferred(None, losses, targets)
         if self.score == "pseudo-perplexity":
             mask: Any = bundle.tokenizer.mask_token_id
-            found = _each_masked_once(bundle.model, batch, mask, self.forward)
+            found = each_masked_once(bundle.model, batch, mask, self.forward)
         assert found is not None
         return Inferred(np.asarray(found), losses, targets)
 
@@ -245,15 +213,6 @@ class MaskedLanguageModeling(Task):
             parts |= {name: getattr(self, name) for name in names}
             parts["words"] = "whole" if self.whole_word_mask else "pieces"
         return "|".join(f"{name}:{value}" for name, value in parts.items())
-
-    def _masking(self, tokenizer: PreTrainedTokenizerBase, frame: Frame) -> Masking:
-        return masking_for(
-            tokenizer,
-            frame.tokens,
-            probability=self.mlm_probability,
-            replaced=self.mask_replace_prob,
-            random=self.random_replace_prob,
-        )
 
     def _check_room(self, frame: Frame, training: bool) -> None:
         shared = 0 if training else self._overlap
@@ -397,48 +356,3 @@ def _masked_anew(
         masked.append({**row, "input_ids": masking.hide(ids, chosen, random), "labels": labels})
     batch = _padded(tokenizer, masked)
     return {**batch, CHOSEN: batch["labels"] != UNSCORED}
-
-
-def _inputs(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What the model takes of a batch to score."""
-    return {name: batch[name] for name in batch if name not in ("masked_ids", "scored", "labels")}
-
-
-def _of_fixed_masks(
-    model: Any, batch: Mapping[str, torch.Tensor], forward: Callable[[Any, Any], Any]
-) -> NDArray[np.float64]:
-    """(n, 2) the log-likelihood of the tokens that were hidden at encoding, and their number."""
-    import numpy as np
-
-    chosen = batch["scored"] == HIDDEN
-    labels = batch["input_ids"].masked_fill(~chosen, UNSCORED)
-    inputs = {**_inputs(batch), "input_ids": batch["masked_ids"]}
-    sums = log_likelihoods(model, inputs, labels, forward)
-    return np.column_stack([sums, chosen.sum(1).cpu().numpy()]).astype(np.float64)
-
-
-def _each_masked_once(
-    model: Any, batch: Mapping[str, torch.Tensor], mask: int, forward: Callable[[Any, Any], Any]
-) -> NDArray[np.float64]:
-    """(n, 2) the log-likelihood of all scored tokens, each predicted from the others, and their number.
-
-    Some copies of the texts are computed at a time, each with one mask.
-    """
-    import numpy as np
-    import torch
-
-    inputs = _inputs(batch)
-    scored = batch["scored"] > 0
-    found = np.zeros((len(scored), 2))
-    found[:, 1] = scored.sum(1).cpu().numpy()
-    copies = max(1, TOKENS.get(scored.device.type, TOKENS_ELSEWHERE) // scored.shape[1])
-    for part in torch.split(torch.nonzero(scored), copies):
-        rows, places = part.T
-        copied = {name: value[rows] for name, value in inputs.items()}
-        numbers = torch.arange(len(rows), device=rows.device)
-        labels = torch.full_like(copied["input_ids"], UNSCORED)
-        labels[numbers, places] = copied["input_ids"][numbers, places]
-        copied["input_ids"][numbers, places] = mask
-        sums = log_likelihoods(model, copied, labels, forward)
-        np.add.at(found[:, 0], rows.cpu().numpy(), sums)
-    return found

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from nlpbench.config.errors import UserError
-from nlpbench.config.problems import Invalid, Problem
 from nlpbench.tasks import (
     Bundle,
     Collate,
@@ -19,16 +18,16 @@ from nlpbench.tasks import (
     Keep,
     Locate,
     Predictions,
-    Task,
     keep_in_memory,
 )
 from nlpbench.tasks._columns import Texts, check_texts
 from nlpbench.tasks._padding import pad
 from nlpbench.tasks.language import sentence_pairs as pairs
-from nlpbench.tasks.language.chosen_logits import CHOSEN, chosen_logits, forward_chosen
+from nlpbench.tasks.language.chosen_logits import CHOSEN, chosen_logits
 from nlpbench.tasks.language.framing import Frame, Tokens, tokenize
 from nlpbench.tasks.language.likelihood import UNSCORED
-from nlpbench.tasks.language.masking import Masking, fixed_random, masking_for
+from nlpbench.tasks.language.masking import Masking, fixed_random
+from nlpbench.tasks.language.masking_task import MaskingTask
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +40,7 @@ LABELS = ["next", "random"]
 PER_TOKEN = ("input_ids", "token_type_ids", "attention_mask")
 
 
-class NextSentencePrediction(Task):
+class NextSentencePrediction(MaskingTask):
     """Does a text go on where another ends? Learnt together with hidden tokens, as BERT was.
 
     A row is a document: its sentences are found by punctuation, or are its lines
@@ -62,32 +61,13 @@ class NextSentencePrediction(Task):
     validation loss is that of these pairs, with tokens hidden once and for all.
     """
 
-    masks_anew: ClassVar[bool] = True
-
-    text_column: str = Field("text", description="column with the text of a document")
     sentences: Literal["punctuation", "lines"] = Field(
         "punctuation", description="what ends a sentence, besides the end of a line"
     )
     max_length: int = Field(128, ge=8, description="tokens of a pair")
-    mlm_probability: float = Field(0.15, gt=0, lt=1, description="the share of tokens to predict")
-    mask_replace_prob: float = Field(
-        0.8, ge=0, le=1, description="the share of these that the mask token replaces"
-    )
-    random_replace_prob: float = Field(
-        0.1, ge=0, le=1, description="the share of these that a random token replaces"
-    )
-    whole_word_mask: bool = Field(False, description="draw words, with all their tokens")
     pair_seed: int = Field(
         0, ge=0, description="of the pairs and masks of validation and test, which stay the same"
     )
-
-    @model_validator(mode="after")
-    def shares_fit(self) -> NextSentencePrediction:
-        whole = self.mask_replace_prob + self.random_replace_prob
-        if whole > 1:
-            message = f"and mask_replace_prob are shares of a whole, and make {whole:g} together"
-            raise Invalid(Problem(("random_replace_prob",), message, "lower one of them"))
-        return self
 
     @property
     def answer(self) -> Literal["labels"]:
@@ -97,16 +77,8 @@ class NextSentencePrediction(Task):
     def names_classes(self) -> bool:
         return False  # the targets are tokens too
 
-    @property
-    def watched(self) -> str | None:
-        return "loss"
-
     def default_metrics(self) -> list[dict[str, Any]]:
         return [{"name": "accuracy"}]
-
-    @property
-    def columns(self) -> list[str]:
-        return [self.text_column]
 
     @property
     def auto_classes(self) -> tuple[str, ...]:
@@ -117,10 +89,6 @@ class NextSentencePrediction(Task):
 
     def labels_of(self, model: PreTrainedModel) -> list[str]:
         return list(LABELS)
-
-    def texts(self, rows: Dataset, locate: Locate) -> Sequence[str]:
-        check_texts(rows, self.text_column, locate)
-        return Texts(rows, [self.text_column])
 
     def references(self, rows: Dataset, labels: Sequence[str], locate: Locate) -> NDArray[Any]:
         """(n,) the label that the pair of each document has, whatever the tokenizer."""
@@ -173,9 +141,6 @@ class NextSentencePrediction(Task):
             return partial(_padded, tokenizer)
         frame = Frame.of(tokenizer, parts=2)
         return partial(self._drawn_anew, tokenizer, frame, self._masking(tokenizer, frame))
-
-    def forward(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> Any:
-        return forward_chosen(model, inputs)
 
     def flat_labels(self, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(n,) of the pairs and (m,) of the hidden tokens, from (n, 1 + L) with the pair's first."""
@@ -232,15 +197,6 @@ class NextSentencePrediction(Task):
 
     def _random(self, text: str) -> Any:
         return fixed_random(self.pair_seed, text.encode("utf-8", "surrogatepass"))
-
-    def _masking(self, tokenizer: PreTrainedTokenizerBase, frame: Frame) -> Masking:
-        return masking_for(
-            tokenizer,
-            frame.tokens,
-            probability=self.mlm_probability,
-            replaced=self.mask_replace_prob,
-            random=self.random_replace_prob,
-        )
 
     def _features(
         self,

@@ -341,7 +341,7 @@ def test_pseudo_log_likelihoods_are_those_of_each_token_masked_by_itself(model_t
 
 
 def test_few_copies_at_a_time_give_the_same(monkeypatch):
-    from nlpbench.tasks import masked_language_modeling as module
+    from nlpbench.tasks.language import hidden_likelihood as module
 
     bundle = bundle_of("bert")
     task = MaskedLanguageModeling(max_length=32)
