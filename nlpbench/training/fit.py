@@ -7,7 +7,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,6 @@ from nlpbench.evaluation import processes
 from nlpbench.evaluation.device import default_device
 from nlpbench.evaluation.efficiency import PeakMemory
 from nlpbench.evaluation.metrics import Metric
-from nlpbench.evaluation.predict import predict
-from nlpbench.evaluation.score import values
 from nlpbench.models import disk_errors
 from nlpbench.results import run_directory
 from nlpbench.results.files import told_clearly
@@ -30,6 +28,7 @@ from nlpbench.training import checkpoints, compilation, precision
 from nlpbench.training.arguments import training_arguments
 from nlpbench.training.learner import Learner, prepare
 from nlpbench.training.schedule import Schedule, plan
+from nlpbench.training.validation import validate
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -239,7 +238,7 @@ def _trainer(
             schedule=schedule,
             objective=build(section, materials.task, materials.labels, materials.class_ids()),
             sampler=sampler,
-            evaluate=lambda: _evaluate(config, materials, learner),
+            evaluate=lambda: validate(config, materials, learner),
             divergence=Divergence(
                 materials.train_id, section.logging_steps, default_device().type == "cpu"
             ),
@@ -329,38 +328,6 @@ def _steps(trainer: BenchTrainer, last: Path | None, place: Path) -> None:
         for callback in trainer.callback_handler.callbacks:
             if isinstance(callback, ShowProgress):
                 callback.close()
-
-
-def _evaluate(config: RunConfig, materials: Materials, learner: Learner) -> dict[str, float]:
-    """The validation scores, by the same path as every other evaluation."""
-    assert learner.validation is not None
-    assert materials.validation_rows is not None
-    assert materials.validation_references is not None
-    assert materials.watched is not None
-    task, bundle = materials.task, replace(materials.bundle, model=learner.model)
-    scored = not task.slow_to_score or materials.watched.key != "loss"
-    with learner.scored():
-        outputs = predict(
-            learner.model,
-            learner.validation,
-            learner.collate,
-            partial(task.infer, bundle, answers=scored),
-            batch_size=config.evaluation.batch_size,
-            precision=config.evaluation.precision,
-            what="validating",
-            shared=True,
-        )
-    if not scored:
-        assert outputs.loss is not None
-        return {"loss": outputs.loss}
-    predictions = task.decode(
-        outputs.values, materials.validation, materials.validation_rows, bundle
-    )
-    found = values(
-        materials.metrics, predictions, materials.validation_references, materials.labels
-    )
-    loss = outputs.loss if predictions.loss is None else predictions.loss
-    return {**({} if loss is None else {"loss": loss}), **found}
 
 
 def _finished(checkpoint: Path) -> TrainerState | None:

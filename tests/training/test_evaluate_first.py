@@ -66,12 +66,12 @@ def test_the_baseline_is_no_checkpoint_and_no_evaluation_to_wait_for(run):
 
 def test_an_evaluation_that_draws_random_numbers_is_noticed(run, monkeypatch):
     plain, _, _ = run("plain", **LAST)
-    evaluate = fitting._evaluate
+    evaluate = fitting.validate
 
     def careless(*arguments):
         torch.rand(1)
         return evaluate(*arguments)
 
-    monkeypatch.setattr(fitting, "_evaluate", careless)
+    monkeypatch.setattr(fitting, "validate", careless)
     first, _, _ = run("first", evaluate_first=True, **LAST)
     assert not same(plain, first)

@@ -166,7 +166,7 @@ def run(tmp_path):
 @pytest.fixture
 def broken_off_in_the_second_epoch(run, tiny_config, monkeypatch):
     """A run of 7 steps an epoch, killed at step 12, after its checkpoint at step 8."""
-    original, calls = fitting._evaluate, []
+    original, calls = fitting.validate, []
 
     def evaluate(*arguments):
         calls.append(1)
@@ -175,7 +175,7 @@ def broken_off_in_the_second_epoch(run, tiny_config, monkeypatch):
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "_evaluate", evaluate)
+        patch.setattr(fitting, "validate", evaluate)
         with pytest.raises(KeyboardInterrupt):
             run(tiny_config, "broken")
 

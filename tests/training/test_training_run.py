@@ -107,7 +107,7 @@ def canned(monkeypatch):
             seen.append({k: v.clone() for k, v in materials.model.state_dict().items()})
             return next(left)
 
-        monkeypatch.setattr(fitting, "_evaluate", evaluate)
+        monkeypatch.setattr(fitting, "validate", evaluate)
         return seen
 
     return set_scores
@@ -358,7 +358,7 @@ def test_a_finished_training_takes_no_more_steps(run, broken_off, training):
 def test_a_moved_run_finds_its_best_checkpoint(run, canned, tmp_path, monkeypatch):
     evaluations = [{"loss": 1.0, "f1_macro": score} for score in (0.5, 0.4, 0.3)]
     seen = canned(*evaluations[:2], KeyboardInterrupt)
-    original = fitting._evaluate
+    original = fitting.validate
 
     def interrupted(*arguments):
         found = original(*arguments)
@@ -366,7 +366,7 @@ def test_a_moved_run_finds_its_best_checkpoint(run, canned, tmp_path, monkeypatc
             raise found
         return found
 
-    monkeypatch.setattr(fitting, "_evaluate", interrupted)
+    monkeypatch.setattr(fitting, "validate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run("here", num_train_epochs=3)
     (tmp_path / "here").rename(tmp_path / "there")
