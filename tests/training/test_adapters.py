@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import topic_rows
 from datasets import Dataset
+from tiny_models import tiny
 from transformers import AutoModelForSequenceClassification
 
 from nlpbench import models
@@ -329,3 +330,36 @@ def test_adapters_are_no_model_to_train(tmp_path):
             trained.tokenizer,
             24,
         )
+
+
+@pytest.mark.parametrize(
+    ("model_type", "auto_class"),
+    [
+        ("gpt2", "AutoModelForCausalLM"),
+        ("llama", "AutoModelForCausalLM"),
+        ("t5", "AutoModelForSeq2SeqLM"),
+        ("bart", "AutoModelForSeq2SeqLM"),
+        ("bert", "AutoModelForMaskedLM"),
+    ],
+)
+def test_the_words_of_a_language_model_are_not_trained_as_a_whole(model_type, auto_class):
+    model = tiny(model_type, auto_class)
+    table = model.get_input_embeddings().weight
+    tied = model.get_output_embeddings().weight is table
+    adapted = adapters.add(model, Lora(target_modules="all-linear"))
+    trained = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
+    assert trained
+    assert all("lora_" in name for name in trained)
+    assert (model.get_output_embeddings().weight is table) == tied
+
+
+def test_a_fresh_head_over_the_embedding_table_is_trained_beside_it():
+    model = tiny("bert", "AutoModelForMaskedLM")
+    fresh = [name for name, _ in model.named_parameters() if name.startswith("cls.")]
+    adapted = adapters.add(model, Lora(target_modules=["query"], merge=True), fresh)
+    trained = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
+    whole = {name for name in trained if "lora_" not in name}
+    assert any("transform.dense" in name for name in whole)
+    assert not any("decoder" in name for name in whole)
+    merged = adapters.finish(adapted, Lora(target_modules=["query"], merge=True))
+    assert merged.get_output_embeddings().weight is merged.get_input_embeddings().weight
