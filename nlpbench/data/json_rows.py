@@ -176,7 +176,26 @@ def typed(values: list[Any], known: pa.DataType) -> pa.Array:
 
     array = pa.array(values)
     merged = merge(known, array.type)
+    if _truths_among_numbers(values, merged):
+        raise pa.ArrowTypeError("true or false among numbers")
     return array if array.type == merged else pa.array(values, type=merged)
+
+
+def _truths_among_numbers(values: list[Any], kind: pa.DataType) -> bool:
+    """Whether a true or false stands where numbers do: pyarrow takes it for 1.0 after a 2.5."""
+    import pyarrow as pa
+
+    there = [value for value in values if value is not None]
+    if pa.types.is_floating(kind):
+        return any(isinstance(value, bool) for value in there)
+    if pa.types.is_list(kind):
+        return _truths_among_numbers([item for value in there for item in value], kind.value_type)
+    if pa.types.is_struct(kind):
+        return any(
+            _truths_among_numbers([value.get(each.name) for value in there], each.type)
+            for each in kind
+        )
+    return False
 
 
 def merge(one: pa.DataType, two: pa.DataType) -> pa.DataType:
