@@ -134,6 +134,8 @@ def score_model(
             precision=section.precision,
         )
     predictions = task.decode(outputs.values, features, split.rows, bundle)
+    ids = [split.id(row) for row in range(len(split.rows))]
+    answered = Answered(task.answer, labels, ids, references, predictions)
     warnings = [*predictions.warnings, *doubts(metrics, predictions, references)]
     for warning in warnings:
         logger.warning("%s", warning)
