@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--warmup", type=float, default=0.1, help="share of all steps")
     parser.add_argument("--weight-decay", type=float, default=0.01)
+    parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--output-dir", type=Path, required=True)
     options = parser.parse_args()
@@ -97,6 +98,7 @@ def main() -> None:
             warmup_steps=options.warmup,
             weight_decay=options.weight_decay,
             seed=options.seed,
+            bf16=options.bf16,
             save_strategy="no",
             report_to="none",
         ),
