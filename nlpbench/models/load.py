@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.sections import Dropout, ModelSection
-from nlpbench.models import adapted, pooling
+from nlpbench.models import adapted, compressed, pooling
 from nlpbench.models import source as sources
 from nlpbench.models.agreement import PaddingSide, agree
 from nlpbench.models.architecture import look_back_only
@@ -99,6 +99,8 @@ def load_finetuned(
     source = converted(sources.find(name_or_path, revision))
     if source.directory is not None and adapted.is_adapter(source.directory):
         loaded = _with_adapters(source, source.directory, auto_class)
+    elif source.directory is not None and (note := compressed.read_note(source.directory)):
+        loaded = _compressed(source, source.directory, note, auto_class)
     else:
         loaded = _pretrained(source, auto_class, {})
     if loaded.fresh:
@@ -161,6 +163,32 @@ def _pretrained(
 
     directory = source.directory or Path(str(file)).parent
     return LoadedModel(model, directory, getattr(config, "_commit_hash", None), tuple(fresh))
+
+
+def _compressed(
+    source: sources.ModelSource,
+    directory: Path,
+    note: compressed.Note,
+    auto_class: str | Sequence[str],
+) -> LoadedModel:
+    """A compressed model, in the precision it was saved in."""
+    import torch
+    from transformers import AutoConfig
+
+    if note.format == "transformers":
+        loaded = _pretrained(source, auto_class, {})
+        if note.dtype is not None:
+            loaded.model.to(getattr(torch, note.dtype))  # type: ignore[arg-type]
+        return loaded
+    sources.check_weights(source)
+    with told_clearly(source, "configuration"):
+        config = AutoConfig.from_pretrained(directory)
+    loader = _loader(auto_class, config, source.name)
+    look_back_only(config, loader.__name__, source.name)
+    options = pooling.without_pooler(loader, config)
+    loader = pooling.model_class(loader, config, None)
+    model = compressed.load(directory, note, loader.from_config, config, **options)
+    return LoadedModel(model, directory, None, ())
 
 
 def _with_adapters(

@@ -33,6 +33,7 @@ def save(
     """
     from accelerate.utils import is_peft_model
 
+    _drop_unset(model.config)
     with disk_errors(directory):
         if is_peft_model(model):
             assert section is not None
@@ -44,6 +45,13 @@ def save(
     mode = (directory / "tokenizer_config.json").stat().st_mode
     for file in weight_files(directory):
         file.chmod(mode)
+
+
+def _drop_unset(config: Any) -> None:
+    """Takes nlpbench's own entries out of a configuration where they say nothing."""
+    for key in [key for key in vars(config) if key.startswith("nlpbench_")]:
+        if getattr(config, key) is None:
+            delattr(config, key)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from nlpbench.config.errors import UserError
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+COMPRESSED_WEIGHTS = "compressed.safetensors"  # in nlpbench's own format
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 GGUF_NOTE = "gguf.json"  # beside weights that were unpacked from a GGUF file
 GGUF = ".gguf"
@@ -156,7 +157,7 @@ def check_weights(source: ModelSource) -> None:
     if (directory / ADAPTER_CONFIG).is_file():
         _check_whole(directory / ADAPTER_WEIGHTS)
         return
-    if not any((directory / name).is_file() for name in WEIGHTS):
+    if not any((directory / name).is_file() for name in (*WEIGHTS, COMPRESSED_WEIGHTS)):
         if any((directory / name).is_file() for name in PICKLES):
             raise UserError(
                 f"{directory} has its weights as a pickle (pytorch_model.bin), which can run code "
@@ -197,7 +198,11 @@ def weight_files(directory: Path) -> list[Path]:
         except (ValueError, KeyError, AttributeError) as error:
             raise UserError(f"{index} is damaged: {error}") from error
         return [directory / name for name in names]
-    return [directory / WEIGHTS[0]] if (directory / WEIGHTS[0]).is_file() else []
+    return [
+        directory / name
+        for name in (WEIGHTS[0], COMPRESSED_WEIGHTS)
+        if (directory / name).is_file()
+    ]
 
 
 def weights_hash(directory: Path) -> str:
