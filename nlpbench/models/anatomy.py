@@ -339,11 +339,26 @@ def of(configuration: Any) -> Anatomy:
     return Anatomy(model_type, _STACKS[model_type])
 
 
+def stacks(model: Any) -> list[Stack]:
+    """The stacks that a model has: a decoder taken out of an encoder-decoder has but its own.
+
+    Raises:
+        UserError: as `of`.
+    """
+    found = []
+    for stack in of(model.config).stacks:
+        try:
+            model.base_model.get_submodule(stack.layers)
+        except AttributeError:  # BartForCausalLM
+            continue
+        found.append(stack)
+    return found
+
+
 def layers(model: Any) -> list[LayerParts]:
     """The layers of a model, those of the encoder first, from the bottom up.
 
-    A decoder that was taken out of an encoder-decoder (BartForCausalLM) has its own stack alone;
-    layers with common weights stand there once.
+    Layers with common weights stand there once.
 
     Raises:
         UserError: as `of`.
@@ -351,11 +366,8 @@ def layers(model: Any) -> list[LayerParts]:
     base = model.base_model
     prefix = next(name for name, module in model.named_modules() if module is base)
     found = []
-    for stack in of(model.config).stacks:
-        try:
-            modules: Any = base.get_submodule(stack.layers)
-        except AttributeError:
-            continue
+    for stack in stacks(model):
+        modules: Any = base.get_submodule(stack.layers)
         for number, module in enumerate(modules):
             name = ".".join(filter(None, (prefix, stack.layers, str(number))))
             found.append(LayerParts(name, module, stack, number))

@@ -60,7 +60,9 @@ class Layout:
     def of(cls, model: Any) -> Layout:
         """What sets a transformers model apart from a new one of its configuration."""
         plain = dict(blank(type(model)._from_config, model.config).named_modules())
-        modules, attributes, shapes = {}, {}, {}
+        modules: dict[str, dict[str, Any]] = {}
+        attributes: dict[str, dict[str, Any]] = {}
+        shapes: dict[str, list[int]] = {}
         for name, module in _own_modules(model):
             if isinstance(module, Substitute):
                 modules[name] = {"kind": module.kind, **module.options()}
@@ -76,11 +78,11 @@ class Layout:
             if other:
                 attributes[name] = other
             before = dict(_tensors(counterpart))
-            shapes |= {
-                f"{name}.{key}" if name else key: list(tensor.shape)
-                for key, tensor in _tensors(module)
-                if before[key].shape != tensor.shape
-            }
+            for key, tensor in _tensors(module):
+                if key in module._non_persistent_buffers_set and key not in before:
+                    continue  # computed for layers that are no longer there
+                if before[key].shape != tensor.shape:
+                    shapes[f"{name}.{key}" if name else key] = list(tensor.shape)
         return cls(modules, attributes, shapes)
 
     def put_on(self, model: Any) -> None:
