@@ -70,4 +70,11 @@ class Method(Component, ABC):
 
         Args:
             model: in float32 on the CPU, in evaluation mode.
+
+        Raises:
+            UserError: what only shows on the model itself.
         """
+
+    def retokenize(self, context: Context) -> PreTrainedTokenizerBase:
+        """The tokenizer that goes with the smaller model; asked for after `apply`."""
+        return context.tokenizer

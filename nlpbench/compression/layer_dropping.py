@@ -92,7 +92,6 @@ class LayerDropping(Method):
 
     def apply(self, model: PreTrainedModel, context: Context) -> PreTrainedModel:
         from nlpbench.compression.narrowing import depth
-
         from nlpbench.models import anatomy
 
         present = anatomy.stacks(model)
