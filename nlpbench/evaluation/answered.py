@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import show
+from nlpbench.data.json_values import kind_of
+from nlpbench.evaluation.answer_arrays import Column, to_array, to_probabilities
+from nlpbench.evaluation.json_lines import json_lines
 from nlpbench.evaluation.metrics import Answer
-from nlpbench.tasks import Predictions, objects
+from nlpbench.results.files import spelled_if_infinite, strict_json
+from nlpbench.tasks import Predictions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Array = NDArray[Any]
-
 NEEDED = ("id", "reference", "prediction")
+WITH_PROBABILITIES = ("labels", "label-sets")
+CLUSTER = "cluster"  # the source of a row, which it may share with others
+ROUNDED = 0.05  # how far from 1 probabilities may add up to, as those of few digits do
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Answered:
         labels: the K class names; empty where there are none.
         ids: (n,) of the examples, no two alike.
         references: aligned with the predictions, as the table says.
+        clusters: (n,) values that are equal where examples come from one source; None where each
+            stands for itself.
     """
 
     answer: Answer
@@ -38,9 +44,29 @@ class Answered:
     ids: list[Any]
     references: NDArray[Any]
     predictions: Predictions
+    clusters: list[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An example in the form of predictions.jsonl.
+
+    Attributes:
+        place: of the prediction, for messages.
+        reference_place: of the reference, where that stands elsewhere.
+        details: what else is told of it.
+    """
+
+    id: int | str
+    reference: Any
+    prediction: Any
+    probabilities: Any
+    place: str
+    reference_place: str
+    details: dict[str, Any]
 
 
 def read(file: Path, answer: Answer, labels: Sequence[str] = ()) -> Answered:
@@ -54,172 +80,147 @@ def read(file: Path, answer: Answer, labels: Sequence[str] = ()) -> Answered:
         UserError: a file that cannot be read, a damaged row, an id twice, a label that is not
             among the names; each with its line.
     """
-    rows = _rows(file)
-    if not rows:
-        raise UserError(f"{file} holds no predictions")
-    places = [f"{file}:{number}" for number in range(1, len(rows) + 1)]
-    seen: dict[Any, str] = {}
-    for row, place in zip(rows, places, strict=True):
-        if (first := seen.setdefault(row["id"], place)) != place:
-            raise UserError(f"{place} has the id {show(row['id'])} of {first}")
-    make = _MAKERS[answer]
-    numbers = {label: number for number, label in enumerate(labels)}
+    rows = []
+    for place, values in json_lines(file):
+        missing = [key for key in NEEDED if key not in values]
+        if missing:
+            raise UserError(f"{place} has no {' and no '.join(missing)}")
+        more = {key: value for key, value in values.items() if key not in NEEDED}
+        shares = more.pop("probabilities", None) if answer in WITH_PROBABILITIES else None
+        rows.append(
+            Row(
+                id=values["id"],
+                reference=values["reference"],
+                prediction=values["prediction"],
+                probabilities=shares,
+                place=place,
+                reference_place=place,
+                details=more,
+            )
+        )
+    return build(rows, answer, labels)
 
-    def side(key: str) -> Array:
-        return make([row[key] for row in rows], numbers, places, key)
 
-    probabilities = None
-    if answer in ("labels", "label-sets") and all("probabilities" in row for row in rows):
-        probabilities = _probabilities(rows, labels, places)
+def build(rows: Sequence[Row], answer: Answer, labels: Sequence[str] = ()) -> Answered:
+    """The arrays that metrics read, of rows in the form of predictions.jsonl.
+
+    Raises:
+        UserError: an id twice, a value that is none of the kind, probabilities of some rows only.
+    """
+    _check_ids(rows)
+    places = [row.place for row in rows]
+    references = [row.reference for row in rows]
+    column = Column("reference", references, [row.reference_place for row in rows], labels)
+    found = to_array(answer, column)
+    answers = to_array(
+        answer, Column("prediction", [row.prediction for row in rows], places, labels)
+    )
+    clusters = _clusters(rows)
+    details = [{key: value for key, value in row.details.items() if key != CLUSTER} for row in rows]
     return Answered(
         answer=answer,
         labels=list(labels),
-        ids=[row["id"] for row in rows],
-        references=side("reference"),
-        predictions=Predictions(side("prediction"), probabilities),
+        ids=[row.id for row in rows],
+        references=found,
+        predictions=Predictions(
+            answers, _probabilities(rows, places, answer, labels), details if any(details) else None
+        ),
+        clusters=clusters,
     )
 
 
-def _rows(file: Path) -> list[dict[str, Any]]:
-    rows = []
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8: {error.reason} at byte {error.start}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            if text.count("\n") > number:
-                raise UserError(f"{file}:{number} is empty, where a row is due")
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{file}:{number} is damaged: {error}") from error
-        missing = [key for key in NEEDED if not (isinstance(row, dict) and key in row)]
-        if missing:
-            raise UserError(f"{file}:{number} has no {' and no '.join(missing)}")
-        if not isinstance(row["id"], str | int):
+def rows_of(answered: Answered) -> Iterator[dict[str, Any]]:
+    """The rows of predictions.jsonl, which `read` takes back."""
+    predictions, labels = answered.predictions, answered.labels
+    shares = None if predictions.probabilities is None else predictions.probabilities.tolist()
+    details = predictions.details or [{}] * len(answered)
+    pairs = zip(answered.references.tolist(), predictions.answers.tolist(), strict=True)
+    for number, (reference, prediction) in enumerate(pairs):
+        row = {
+            "id": answered.ids[number],
+            "reference": _spelled(answered.answer, reference, labels),
+            "prediction": _spelled(answered.answer, prediction, labels),
+        }
+        if shares is not None:
+            row["probabilities"] = dict(zip(labels, shares[number], strict=True))
+        if answered.clusters is not None:
+            row[CLUSTER] = answered.clusters[number]
+        yield {**row, **{key: value for key, value in details[number].items() if key not in row}}
+
+
+def fingerprint(answered: Answered) -> str:
+    """A digest of ids and references, in whatever order they stand.
+
+    It is that of the lines `[id, reference]`, as JSON and sorted.
+    """
+    labels, references = answered.labels, answered.references.tolist()
+    lines = sorted(
+        strict_json([name, _spelled(answered.answer, reference, labels)])
+        for name, reference in zip(answered.ids, references, strict=True)
+    )
+    text = "".join(f"{line}\n" for line in lines)
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def _spelled(answer: Answer, value: Any, labels: Sequence[str]) -> Any:
+    """A reference or an answer as predictions.jsonl has it."""
+    if answer == "labels":
+        return labels[value]
+    if answer == "label-sets":
+        return [label for label, flag in zip(labels, value, strict=True) if flag]
+    if answer == "log-likelihoods":
+        return [spelled_if_infinite(part) for part in value]
+    return value
+
+
+def _check_ids(rows: Sequence[Row]) -> None:
+    seen: dict[Any, str] = {}
+    for row in rows:
+        if not isinstance(row.id, int | str):
             raise UserError(
-                f"{file}:{number} has the id {show(row['id'])}, neither text nor number"
+                f"{row.place} has the id {show(row.id)}, which is {kind_of(row.id)} where a text "
+                "or a whole number is due"
             )
-        rows.append(row)
-    return rows
+        if row.id in seen:
+            raise UserError(f"{row.place} has the id {show(row.id)} of {seen[row.id]}")
+        seen[row.id] = row.place
 
 
-Make = Callable[[list[Any], dict[str, int], list[str], str], "Array"]
-
-
-def _ids(values: list[Any], numbers: dict[str, int], places: list[str], key: str) -> Array:
-    import numpy as np
-
-    return np.array(
-        [_id(value, numbers, place, key) for value, place in zip(values, places, strict=True)]
-    )
-
-
-def _id(value: Any, numbers: dict[str, int], place: str, key: str) -> int:
-    if not isinstance(value, str) or value not in numbers:
-        known = ", ".join(numbers)
-        raise UserError(f"{place} has the {key} {show(value)}, which is none of the labels {known}")
-    return numbers[value]
-
-
-def _sets(values: list[Any], numbers: dict[str, int], places: list[str], key: str) -> Array:
-    import numpy as np
-
-    flags = np.zeros((len(values), len(numbers)), dtype=np.int64)
-    for row, (value, place) in enumerate(zip(values, places, strict=True)):
-        if not isinstance(value, list):
-            raise UserError(f"{place} has the {key} {show(value)}, which is no list of labels")
-        for label in value:
-            flags[row, _id(label, numbers, place, key)] = 1
-    return flags
-
-
-def _numbers(values: list[Any], _: dict[str, int], places: list[str], key: str) -> Array:
-    import numpy as np
-
-    for value, place in zip(values, places, strict=True):
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
-            raise UserError(f"{place} has the {key} {show(value)}, which is no number")
-    return np.array(values, dtype=np.float64)
-
-
-def _pairs(values: list[Any], _: dict[str, int], places: list[str], key: str) -> Array:
-    import numpy as np
-
-    for value, place in zip(values, places, strict=True):
-        if not (isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))):
-            raise UserError(f"{place} has the {key} {show(value)}, which are not two numbers")
-    return np.array(values)
-
-
-def _objects(right: Callable[[Any], bool], what: str) -> Make:
-    def make(values: list[Any], _: dict[str, int], places: list[str], key: str) -> Array:
-        for value, place in zip(values, places, strict=True):
-            if not right(value):
-                raise UserError(f"{place} has the {key} {show(value)}, which is no {what}")
-        return objects(values)
-
-    return make
-
-
-def _of_two(reference: Make, prediction: Make) -> Make:
-    def make(values: list[Any], numbers: dict[str, int], places: list[str], key: str) -> Array:
-        chosen = reference if key == "reference" else prediction
-        return chosen(values, numbers, places, key)
-
-    return make
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-def _is_graded(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_number, value.values()))
-
-
-_MAKERS: dict[Answer, Make] = {
-    "labels": _ids,
-    "label-sets": _sets,
-    "values": _numbers,
-    "tags": _objects(_is_texts, "list of tags"),
-    "spans": _of_two(_objects(_is_texts, "list of texts"), _objects(_is_text, "text")),
-    "texts": _of_two(_objects(_is_texts, "list of texts"), _objects(_is_text, "text")),
-    "log-likelihoods": _pairs,
-    "rankings": _of_two(
-        _objects(_is_graded, "mapping of document ids to grades"),
-        _objects(_is_texts, "list of document ids"),
-    ),
-}
+def _clusters(rows: Sequence[Row]) -> list[Any] | None:
+    having = [row.details.get(CLUSTER) is not None for row in rows]
+    if not any(having):
+        return None
+    if not all(having):
+        raise UserError(
+            f"{rows[having.index(False)].place} has no {CLUSTER}, and "
+            f"{rows[having.index(True)].place} has"
+        )
+    for row in rows:
+        value = row.details[CLUSTER]
+        if not isinstance(value, str | int | float):
+            raise UserError(
+                f"{row.place} has the {CLUSTER} {show(value)}, which is {kind_of(value)} where a "
+                "text or a number is due"
+            )
+    return [row.details[CLUSTER] for row in rows]
 
 
 def _probabilities(
-    rows: Sequence[dict[str, Any]], labels: Sequence[str], places: Sequence[str]
-) -> Array:
-    import numpy as np
-
-    shares = np.empty((len(rows), len(labels)))
-    for number, (row, place) in enumerate(zip(rows, places, strict=True)):
-        found = row["probabilities"]
-        if not isinstance(found, dict) or not all(
-            _is_number(found.get(label, 0)) for label in labels
-        ):
-            raise UserError(f"{place} has probabilities that are no numbers by label")
-        shares[number] = [found.get(label, 0.0) for label in labels]
+    rows: Sequence[Row], places: Sequence[str], answer: Answer, labels: Sequence[str]
+) -> NDArray[Any] | None:
+    having = [row.probabilities is not None for row in rows]
+    if not any(having):
+        return None
+    if not all(having):
+        raise UserError(
+            f"{rows[having.index(False)].place} has no probabilities, and "
+            f"{rows[having.index(True)].place} has"
+        )
+    shares = to_probabilities([row.probabilities for row in rows], places, labels)
+    if answer == "labels":
+        sums = shares.sum(axis=1)
+        for row in (abs(sums - 1) > ROUNDED).nonzero()[0].tolist()[:1]:
+            raise UserError(
+                f"{places[row]} has probabilities that add up to {sums[row]:.4g}, not 1"
+            )
     return shares
