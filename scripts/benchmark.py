@@ -5,6 +5,7 @@
     python scripts/benchmark.py memory
     python scripts/benchmark.py compile
     python scripts/benchmark.py perplexity    # needs NLPBENCH_DATA, and pip install '.[benchmark]'
+    python scripts/benchmark.py resampling
 
 The JSON is {"ratios": {…}, "figures": {…}, "environment": {…}}. These machines are noisy: what is
 quick is run several times between the slow ones, and medians are taken.
@@ -235,6 +236,35 @@ def perplexity(
         f"difference of a document in fp32: {figures['largest_relative_difference_fp32']:.1e}",
     )
     write(output, ratios, figures | {"articles": articles})
+
+
+@app.command()
+def resampling(
+    output: Output = None,
+    rows: int = 10_000,
+    resamples: int = 1000,
+    repeats: int = 3,
+    only: Annotated[str | None, typer.Option(help="part of the metrics' names")] = None,
+) -> None:
+    """Seconds of every metric's bootstrap; in one thread with OMP_NUM_THREADS=1."""
+    from resampling_benchmark import contests, race
+
+    figures: dict[str, Any] = {"rows": rows, "resamples": resamples, "seconds": {}, "score": {}}
+    for contest in contests(rows, only):
+        say(contest.name)
+        alone, seconds = race(contest, resamples, repeats)
+        figures["score"][contest.name], figures["seconds"][contest.name] = alone, seconds
+    slowest = max(figures["seconds"], key=figures["seconds"].get)
+    tell(
+        f"{resamples} resamples of {rows} rows, medians of {repeats}",
+        ["metric", "seconds", "of the score alone"],
+        [
+            [name, f"{seconds:.2f}", f"{figures['score'][name]:.2f}"]
+            for name, seconds in figures["seconds"].items()
+        ],
+        f"slowest: {slowest}, {figures['seconds'][slowest]:.2f} s",
+    )
+    write(output, {}, figures)
 
 
 class Options:

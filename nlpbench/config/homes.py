@@ -45,6 +45,7 @@ def _every_home() -> Iterator[tuple[str, str]]:
     for key in RunConfig.model_fields:
         yield key, f"{key} at the top of the config"
     yield "extends", "extends at the top of the config"
+    yield "models", "models at the top of the config"
     for name, section in SECTIONS.items():
         for key in section.model_fields:
             yield key, f"{name}.{key}"

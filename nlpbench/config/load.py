@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from nlpbench.config.component import Section
 from nlpbench.config.document import Document, parse, parse_value, read_text
 from nlpbench.config.errors import ConfigError, UserError
 from nlpbench.config.homes import with_home
 from nlpbench.config.problems import Mark, Path, Problem, dotted, flatten, show
 from nlpbench.config.run_config import RunConfig
 
+AnySection = TypeVar("AnySection", bound=Section)
+
 RESOLVED = "config.yaml"
 EXTENDS = "extends"
 FROM_HERE = "a path is relative to the file it stands in"
-RIVALS = {"seed": "seeds", "seeds": "seed"}  # of these the later one stands
+RIVALS = {"seed": "seeds", "seeds": "seed", "model": "models", "models": "model"}
+# Of rivals the later one stands.
+LISTS = {"models": "model", "data": "data"}  # where several may stand, and what an item is
 SHORTHANDS: dict[Path, str] = {
     ("model",): "name_or_path",
     ("model", "tokenizer"): "name_or_path",
@@ -38,11 +43,15 @@ def load(path: str | FilePath, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: with every problem, each as `file:line:column  key  what  advice`.
         UserError: a file that cannot be read.
     """
-    file = config_file(path)
-    document = _read(file, ())
+    return validate(read(path, overrides))
+
+
+def read(path: str | FilePath, overrides: Sequence[str] = ()) -> Document:
+    """What `load` checks: a file with what it extends and the overrides over it."""
+    document = _read(config_file(path), ())
     for override in overrides:
         _apply(override, document)
-    return validate(document)
+    return document
 
 
 def loads(text: str, origin: str = "<config>") -> RunConfig:
@@ -70,18 +79,59 @@ def validate(document: Document) -> RunConfig:
     Raises:
         ConfigError: with every problem of the text and of the values, in their order.
     """
-    if not document.readable:
-        raise ConfigError(_in_order(document))
+    if document.readable and _refuse_matrix(document):
+        raise ConfigError(in_order(document))
+    return validate_as(RunConfig, document)
+
+
+def validate_as(
+    section: type[AnySection],
+    document: Document,
+    further: Callable[[AnySection], list[Problem]] | None = None,
+) -> AnySection:
+    """The section that a document holds, and what `further` finds wrong with it.
+
+    Raises:
+        ConfigError: as `validate`.
+    """
+    found = examine(section, document, further) if document.readable else None
+    if found is None or document.problems:
+        raise ConfigError(in_order(document))
+    return found
+
+
+def examine(
+    section: type[AnySection],
+    document: Document,
+    further: Callable[[AnySection], list[Problem]] | None = None,
+) -> AnySection | None:
+    """As `validate_as`; what is wrong with the values is told in the document, and not raised."""
+    told = [problem.path for problem in document.problems]
     try:
-        config = RunConfig.model_validate(document.values)
+        found = section.model_validate(document.values)
     except ValidationError as error:
-        told = [problem.path for problem in document.problems]
-        for problem in flatten(error, RunConfig.model_fields):
+        for problem in flatten(error, section.model_fields):
             if not any(_follows(problem.path, path) for path in told):
                 document.report(with_home(problem))
-    if document.problems:
-        raise ConfigError(_in_order(document))
-    return config
+        return None
+    for problem in further(found) if further is not None else []:
+        document.report(problem)
+    return found
+
+
+def _refuse_matrix(document: Document) -> bool:
+    """Tells of lists that only `nlpbench evaluate` takes; says whether there is one."""
+    several = "stands for several {}, and this takes one; nlpbench evaluate scores them all"
+    found = []
+    if "models" in document.values:
+        message = several.format("models")
+        found.append(Problem(("models",), message, "write model", at_key=True))
+    if isinstance(document.values.get("data"), list):
+        message = several.format("data sets")
+        found.append(Problem(("data",), message, "write one of them", at_key=True))
+    for problem in found:
+        document.report(problem)
+    return bool(found)
 
 
 def _follows(path: Path, told: Path) -> bool:
@@ -148,7 +198,7 @@ def _merge_mapping(below: Document, old: dict[str, Any], new: dict[str, Any], pa
         if isinstance(before, dict) and isinstance(value, dict) and _same_name(before, value):
             _merge_mapping(below, before, value, inside)
         else:
-            _forget_marks(below, inside)
+            forget_marks(below, inside)
             old[key] = copy.deepcopy(value)
 
 
@@ -186,7 +236,7 @@ def _apply(override: str, document: Document) -> None:
         target = found
     if len(parts) == 1 and parts[0] in RIVALS:
         document.values.pop(RIVALS[parts[0]], None)
-    _forget_marks(document, parts)
+    forget_marks(document, parts)
     target[parts[-1]] = parse_value(text, parts, document, mark)
 
 
@@ -209,7 +259,8 @@ def _missing(target: Any, part: str | int, path: Path) -> str:
     return f"{place} is neither a mapping nor a list (got {show(target)})"
 
 
-def _forget_marks(document: Document, path: Path) -> None:
+def forget_marks(document: Document, path: Path) -> None:
+    """Drops the marks of what stood at a path and inside it."""
     for place in [mark for mark in document.marks if mark[0][: len(path)] == path]:
         del document.marks[place]
 
@@ -228,6 +279,8 @@ def _spelled_out(path: Path, text: str) -> Any:
     """The mapping that a name stands for, where the section or component at the path has one."""
     if path[:2] == ("evaluation", "metrics") and len(path) == 3:
         return {"name": text}
+    if len(path) == 2 and str(path[0]) in LISTS and isinstance(path[1], int):
+        path = (LISTS[str(path[0])],)
     return {SHORTHANDS[path]: text} if path in SHORTHANDS else text
 
 
@@ -238,7 +291,9 @@ def _exists(file: FilePath) -> bool:
         return False
 
 
-def _in_order(document: Document) -> list[str]:
+def in_order(document: Document) -> list[str]:
+    """The problems of a document as lines, in the order of their places, each once."""
+
     def place(item: tuple[Mark, str]) -> tuple[str, int, int]:
         return item[0].source, item[0].line or 0, item[0].column or 0
 

@@ -22,6 +22,7 @@ FOLDERS = {
     "task": "nlpbench.tasks",
     "metric": "nlpbench.evaluation.metrics",
     "method": "nlpbench.compression",
+    "perturbation": "nlpbench.evaluation.perturbations",
 }
 GROUP = "nlpbench.plugins"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Protocol
 
 from pydantic import Field, model_validator
 
-from nlpbench.config import registry
+from nlpbench.config import compression as chains
+from nlpbench.config import gate as gates
+from nlpbench.config import perturbations, registry, slices
 from nlpbench.config.component import Component, ComponentField, Section
 from nlpbench.config.problems import Invalid, Path, Problem, dotted, show, suggest
 from nlpbench.config.sections import (
@@ -22,10 +25,12 @@ class _Task(Protocol):
     answer: str
     target: str
     names_classes: bool
+    reads_words: bool
     rows_interact: bool
     reads_one_vector: bool
     slow_to_score: bool
     watched: str | None
+    altered_columns: list[str]
 
     def default_metrics(self) -> list[dict[str, Any]]: ...
 
@@ -48,6 +53,20 @@ class RunConfig(Section):
     training: TrainingSection = Field(TrainingSection(), description="how the model is trained")
     evaluation: EvaluationSection = Field(
         EvaluationSection(), description="what is measured, on which rows"
+    )
+    compression: list[Annotated[Component, ComponentField("method")]] | None = Field(
+        None, min_length=1, description="methods in their order, names or mappings"
+    )
+    goal: gates.Rules | None = Field(
+        None,
+        min_length=1,
+        description="what the compressed model must hold, as under gate; the baseline is the original",
+    )
+    gate: gates.Rules | None = Field(
+        None, min_length=1, description="by score, metric or cost, what a run must hold to pass"
+    )
+    baseline: str | None = Field(
+        None, min_length=1, description="the run, or its record, that the gate compares with"
     )
 
     @model_validator(mode="after")
@@ -82,6 +101,14 @@ class RunConfig(Section):
             advice = "write training.metric_for_best_model: loss"
             problems.append(Problem(("training", "fsdp"), message, advice))
         problems += self._strategies_that_need_labels(task)
+        problems += perturbations.problems(task, self.evaluation.perturbations or ())
+        problems += slices.problems(self.evaluation.slices or (), task.answer)
+        problems += self.of_gate(self.gate or {})
+        problems += [
+            replace(problem, path=("goal", *problem.path[1:]))
+            for problem in self.of_gate(self.goal or {})
+        ]
+        problems += chains.problems(self.compression or ())  # type: ignore[arg-type]
         lora = self.training.lora
         if lora is not None and not lora.merge and self.model.name_or_path is None:
             message = "its adapters belong to random weights, which nobody could load again"
@@ -91,6 +118,11 @@ class RunConfig(Section):
         if problems:
             raise Invalid(*problems)
         return self
+
+    def of_gate(self, rules: gates.Rules) -> list[Problem]:
+        """What is wrong with the rules of a gate for a run of this config."""
+        sliced = self.evaluation.slices is not None
+        return gates.problems_of(rules, self.metrics, sliced)  # type: ignore[arg-type]
 
     def _strategies_that_need_labels(self, task: _Task) -> list[Problem]:
         needs = {
@@ -132,9 +164,20 @@ class RunConfig(Section):
     def needed_splits(self) -> list[str]:
         """The splits that fine-tuning reads."""
         needed = {"train", self.evaluation.split}
-        if self.training.eval_strategy != "no":
+        if self.training.eval_strategy != "no" or self.task.settles:  # type: ignore[attr-defined]
             needed.add("validation")
         return [name for name in ("train", "validation", "test") if name in needed]
+
+    @property
+    def columns_beside(self) -> dict[str, str]:
+        """The columns of the scored split that the evaluation reads and the task does not need.
+
+        Each with the key of the config that names it.
+        """
+        columns = slices.columns_of(self.evaluation.slices or ())
+        if self.evaluation.cluster_column is not None:
+            columns.setdefault(self.evaluation.cluster_column, "evaluation.cluster_column")
+        return columns
 
     def resolved(self) -> dict[str, Any]:
         """All keys with their values, as they stand in a run's config.yaml; unset ones left out."""

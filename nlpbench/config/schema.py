@@ -15,6 +15,18 @@ def json_schema() -> dict[str, Any]:
         "anyOf": [{"type": "string"}, files],
         "description": "configs that this one builds on, relative to it",
     }
+    properties = schema["properties"]
+    properties["models"] = {
+        "type": "array",
+        "minItems": 1,
+        "items": _one_of(properties["model"]),
+        "description": "instead of model, for nlpbench evaluate: every model on every data set",
+    }
+    several = {"type": "array", "minItems": 1, "items": _one_of(properties["data"])}
+    properties["data"] = {
+        "anyOf": [_one_of(properties["data"]), several],
+        "description": f"{properties['data']['description']}; a list for nlpbench evaluate",
+    }
     # A base may hold what is required, the name of the task too.
     schema.pop("required", None)
     for task in schema["properties"]["task"]["anyOf"]:
@@ -24,3 +36,8 @@ def json_schema() -> dict[str, Any]:
         **schema,
         "title": "nlpbench config",
     }
+
+
+def _one_of(section: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a section by itself, without what is said of its key."""
+    return {key: value for key, value in section.items() if key not in ("description", "default")}

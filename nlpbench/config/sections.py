@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from nlpbench.config.component import Component, ComponentField, Section
+from nlpbench.config.error_analysis import SwitchedErrorAnalysis
+from nlpbench.config.perturbations import Perturbations
 from nlpbench.config.problems import Invalid, Problem, show
+from nlpbench.config.slices import Slicing
 
 SplitName = Literal["train", "validation", "test"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -139,6 +143,7 @@ class DataSection(Section):
 
     shorthand = "source"
 
+    name: Name | None = Field(None, description="in tables; the source or file unless told")
     source: Name | None = Field(
         None, description="hub id, file, glob, directory, pkg://package/path or sample:NAME"
     )
@@ -163,6 +168,11 @@ class DataSection(Section):
     conll_columns: ConllColumns | None = Field(
         None, description="of conll files; the first holds words and the last tags unless told"
     )
+    rename_columns: dict[str, Name] = Field(
+        {},
+        description="columns that get another name as they are read, such as {sentence: text}; "
+        "all other keys mean the new names",
+    )
     text_unit: Literal["line", "paragraph", "document"] = Field(
         "line",
         description="what of a txt file is a row: a line, what stands between blank lines, the file",
@@ -177,6 +187,9 @@ class DataSection(Section):
     )
     validation_share: Share = Field(0.1, description="of train, where there is no validation split")
     test_share: Share = Field(0.1, description="of train, where there is no test split")
+    group_column: Name | None = Field(
+        None, description="column whose equal values stay in one split, where splits come from train"
+    )
     split_seed: int = Field(42, ge=0, description="of splitting and sampling rows")
     max_samples: MaxSamples = Field(MaxSamples(), description="the most rows of each split")
     max_leakage: float | None = Field(
@@ -192,6 +205,11 @@ class DataSection(Section):
         if self.source is None and not (self.train or self.validation or self.test):
             advice = "write source, or train with a file"
             problems.append(Problem((), "names no data", advice, at_key=True))
+        targets = list(self.rename_columns.values())
+        for old, new in self.rename_columns.items():
+            if targets.count(new) > 1:
+                message = f"is the new name of two columns (got {show(new)})"
+                problems.append(Problem(("rename_columns", old), message, "keep one of them"))
         if self.document_start is not None:
             try:
                 re.compile(self.document_start)
@@ -207,6 +225,20 @@ class DataSection(Section):
         return self
 
 
+def data_label(values: Mapping[str, Any], split: str) -> str | None:
+    """What a table calls data: its name, its source, or the file of the split.
+
+    Args:
+        values: the keys of a data section.
+    """
+    if values.get("name") is not None:
+        return str(values["name"])
+    source, subset = values.get("source"), values.get("subset")
+    if source is None:
+        source = values.get(split) or values.get("train")
+    return None if source is None else f"{source}/{subset}" if subset else str(source)
+
+
 class EvaluationSection(Section):
     """What is measured, on which rows, and how sure the figures are."""
 
@@ -214,11 +246,32 @@ class EvaluationSection(Section):
     metrics: list[Annotated[Component, ComponentField("metric")]] | None = Field(
         None, min_length=1, description="names or mappings; the task's own unless told"
     )
+    slices: list[Slicing] | None = Field(
+        None, min_length=1, description="parts of the rows that are scored by themselves, too"
+    )
+    perturbations: Perturbations | None = Field(
+        None, min_length=1, description="names or mappings: how far scores fall on altered texts"
+    )
+    error_analysis: SwitchedErrorAnalysis = Field(
+        None,
+        description="true, or a mapping: write the examples of the highest loss, the labels most "
+        "confused and the references that may be wrong",
+    )
+    cluster_column: Name | None = Field(
+        None,
+        description="column whose equal values are one source: the bootstrap draws these together",
+    )
     confidence: float = Field(0.95, gt=0, lt=1, description="level of the intervals")
     resamples: int = Field(1000, ge=100, description="bootstrap resamples")
     bootstrap_seed: int = Field(12345, ge=0, description="of the bootstrap")
-    batch_size: Positive = Field(32, description="rows at a time on the device")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the arithmetic")
+    batch_size: Positive | Literal["auto"] = Field(
+        "auto",
+        description="rows at a time on the device; auto: as many as make a good number of tokens",
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "fp32", description="of the arithmetic; auto: bf16 where the hardware computes in it"
+    )
+    compile: bool = Field(False, description="compile the model first; repaid by very many rows")
     efficiency: bool = Field(True, description="measure latency, throughput and memory")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,10 @@ from nlpbench.data.documents import join
 from nlpbench.data.fingerprint import fingerprint, joined
 from nlpbench.data.nested import names_of, reach
 from nlpbench.data.origin import Original, Part, Source, locate
+from nlpbench.data.renaming import renamed
 from nlpbench.data.sources import open_source
 from nlpbench.data.split_names import SPLITS
-from nlpbench.data.splitting import sample, split_off, strata
+from nlpbench.data.splitting import groups, sample, split_off, strata
 
 if TYPE_CHECKING:
     import datasets
@@ -72,8 +73,15 @@ def load(
     needed: Sequence[str],
     columns: Sequence[str],
     stratify_by: str | None = None,
+    beside: Mapping[str, Mapping[str, str]] | None = None,
 ) -> LoadedData:
-    """The needed splits; one that the source lacks is split off train, and so is never in it."""
+    """The needed splits; one that the source lacks is split off train, and so is never in it.
+
+    Args:
+        columns: that every split needs.
+        beside: by split the further columns that it alone needs, each with the key of the config
+            that names it. They do not count towards its fingerprint.
+    """
     source = open_source(config)
     available = source.available()
     lacking = [name for name in SPLITS if name in needed and name not in available]
@@ -82,7 +90,13 @@ def load(
     notes: list[str] = []
     read = [name for name in available if name in needed or (name == "train" and lacking)]
     wanted = [*columns, *([config.id_column] if config.id_column else [])]
-    originals = {name: reached(source.read(name), wanted) for name in SPLITS if name in read}
+    wanted += [config.group_column] if config.group_column else []
+    wanted += [name for further in (beside or {}).values() for name in further]
+    originals = {
+        name: reached(renamed(source.read(name), config.rename_columns), wanted)
+        for name in SPLITS
+        if name in read
+    }
     for original in originals.values():
         check_rows(original, columns, config)
     if config.document_start is not None:
@@ -106,6 +120,8 @@ def load(
                 f"{name}: {share * 100:.4g} % of train ({len(held_out[name])} rows), "
                 f"{method}, split seed {config.split_seed}"
             )
+    for name, further in (beside or {}).items():
+        check_columns(places[name][0], further)
     corpus, id_column = None, config.id_column
     if isinstance(source, BeirSource):
         corpus, id_column = source.corpus(), config.id_column or source.id_column
@@ -153,6 +169,14 @@ def check_rows(original: Original, columns: Sequence[str], config: DataSection) 
         raise UserError(f"{place}: has no rows")
     if config.id_column is not None:
         check_ids(original, config.id_column)
+
+
+def check_columns(original: Original, keys: Mapping[str, str]) -> None:
+    """Refuse a split without a column that a key of the config names."""
+    for name, key in keys.items():
+        if name not in original.rows.column_names:
+            problem = no_column(name, names_of(original.rows))
+            raise UserError(f"{original.place}: {key}: {problem}")
 
 
 def check_ids(original: Original, name: str) -> None:
@@ -212,16 +236,38 @@ def draw(
     train: Original, available: Sequence[str], config: DataSection, stratify_by: str | None
 ) -> tuple[dict[str, np.ndarray], str]:
     """The rows of every split that the source lacks, needed or not, and how they were drawn."""
-    classes = None
-    if stratify_by is not None and stratify_by in train.rows.column_names:
-        classes = strata(values(train.rows, stratify_by))
     shares = {
         name: getattr(config, f"{name}_share")
         for name in ("test", "validation")
         if name not in available
     }
-    held_out = split_off(train.rows.num_rows, shares, classes, config.split_seed)
+    classes, group_of = None, None
+    if config.group_column is not None:
+        group_of = groups_of(train, config.group_column, len(shares) + 1)
+    elif stratify_by is not None and stratify_by in train.rows.column_names:
+        classes = strata(values(train.rows, stratify_by))
+    held_out = split_off(train.rows.num_rows, shares, classes, config.split_seed, group_of)
+    if group_of is not None:
+        return held_out, f"in groups of {config.group_column}"
     return held_out, "drawn at random" if classes is None else f"stratified by {stratify_by}"
+
+
+def groups_of(train: Original, column: str, least: int) -> np.ndarray:
+    """The group number of each row, of at least so many groups."""
+    place = f"{train.place}: data.group_column"
+    check_columns(train, {column: "data.group_column"})
+    try:
+        found = groups(values(train.rows, column))
+    except TypeError as error:
+        raise UserError(
+            f"{place}: {show(column)} holds lists or mappings, and groups need texts or numbers"
+        ) from error
+    if (count := len(set(found.tolist()))) < least:
+        raise UserError(
+            f"{place}: too few groups ({count}) for {least} splits; name another column, or a file "
+            "for each split"
+        )
+    return found
 
 
 def kept(total: int, held_out: Sequence[np.ndarray], place: str) -> np.ndarray:

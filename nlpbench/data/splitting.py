@@ -58,13 +58,56 @@ def hold_out(
     return np.sort(np.concatenate(chosen))
 
 
+def groups(values: Iterable[Any]) -> np.ndarray:
+    """A group number for each row: equal values have one, and a row without a value has its own.
+
+    Raises:
+        TypeError: lists and mappings, which are no values.
+    """
+    import numpy as np
+
+    numbers: dict[Hashable, int] = {}
+    nothing = (None, "")
+    return np.fromiter(
+        (
+            numbers.setdefault((row,) if value in nothing else value, len(numbers))
+            for row, value in enumerate(values)
+        ),
+        np.int64,
+    )
+
+
+def hold_out_groups(
+    rows: np.ndarray, count: int, group_of: np.ndarray, random: np.random.RandomState
+) -> np.ndarray:
+    """Whole groups of the rows, drawn until they hold about `count` rows; in order.
+
+    One group at least, and all of them only where there is but one.
+    """
+    import numpy as np
+
+    found, sizes = np.unique(group_of[rows], return_counts=True)
+    order = random.permutation(len(found))
+    through = np.cumsum(sizes[order])
+    number = 1 + int(np.abs(through[:-1] - count).argmin()) if len(found) > 1 else 1
+    return rows[np.isin(group_of[rows], found[order[:number]])]
+
+
 def split_off(
-    total: int, shares: dict[str, float], classes: np.ndarray | None, seed: int
+    total: int,
+    shares: dict[str, float],
+    classes: np.ndarray | None,
+    seed: int,
+    group_of: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """The rows of each held-out split: test first, then validation from what is left.
 
     The same test and validation rows come out whichever of them a command needs, as long as the
     same splits are missing: rows that one run trains on are not those another one tests on.
+
+    Args:
+        classes: (n,) that keep their shares, unless there are groups.
+        group_of: (n,) that stay whole.
     """
     import numpy as np
 
@@ -73,7 +116,11 @@ def split_off(
     for name in ("test", "validation"):
         if name in shares:
             count = max(1, round(total * shares[name]))
-            held_out[name] = hold_out(rows, count, classes, generator(seed, name))
+            random = generator(seed, name)
+            if group_of is None:
+                held_out[name] = hold_out(rows, count, classes, random)
+            else:
+                held_out[name] = hold_out_groups(rows, count, group_of, random)
             rows = np.setdiff1d(rows, held_out[name], assume_unique=True)
     return held_out
 

@@ -107,30 +107,46 @@ class AveragedMetric(Metric):
     ) -> dict[str, NDArray[np.float64]]:
         import numpy as np
 
-        from nlpbench.evaluation.confusion import class_count, class_sums
+        from nlpbench.evaluation.undefined import nan_where_nothing_drawn
 
-        label_sets = references.ndim == 2
-        average = self._resolve(labels, label_sets)
+        average = self._resolve(labels, label_sets=references.ndim == 2)
         keys = self._keys(average, labels)
         if not len(references):
             return {key: np.full(len(counts), np.nan) for key in keys}
+        scores = self._resampled(average, predictions, references, counts, labels)
+        scores = nan_where_nothing_drawn(scores, counts)
+        return {key: scores[:, column] for column, key in enumerate(keys)}
+
+    def _resampled(
+        self,
+        average: Average,
+        predictions: Array,
+        references: Array,
+        counts: NDArray[np.int64],
+        labels: Sequence[str],
+    ) -> NDArray[np.float64]:
+        """The scores of each resample by key: (B, K) if per class, else (B, 1)."""
+        import numpy as np
+
+        from nlpbench.evaluation.confusion import class_count, class_sums
+
         sums = class_sums(
             predictions, references, counts, class_count(predictions, references, len(labels))
         )
         if average == "micro":
-            return {keys[0]: _ratio(*self.fraction(sums.over_classes()))}
+            return _ratio(*self.fraction(sums.over_classes()))[:, None]
         scores = _ratio(*self.fraction(sums))  # (B, K)
         if average == "binary":
-            return {keys[0]: scores[:, self._positive(labels)]}
+            return scores[:, [self._positive(labels)]]
         if average == "per-class":
-            return {key: scores[:, column] for column, key in enumerate(keys)}
+            return scores
         if average == "weighted":
             weights = sums.actual
-        elif label_sets:
+        elif references.ndim == 2:
             weights = np.ones_like(scores)
         else:
             weights = (sums.predicted + sums.actual > 0).astype(np.float64)
-        return {keys[0]: _ratio((scores * weights).sum(axis=1), weights.sum(axis=1))}
+        return _ratio((scores * weights).sum(axis=1), weights.sum(axis=1))[:, None]
 
     def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         average = self._resolve(labels, label_sets=answer == "label-sets")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nlpbench.evaluation.metrics import Answer, Metric
+from nlpbench.evaluation.metrics import Answer, Resampler
+from nlpbench.evaluation.statistics_metric import StatisticsMetric
 from nlpbench.evaluation.text_checks import check_texts
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-class CorpusScore(Metric):
+class CorpusScore(StatisticsMetric):
     """A score of C numbers that are counted in each text and summed over the corpus.
 
     A resample's score follows from the sums of the counts of its texts, so each text is looked at
@@ -58,21 +59,23 @@ class CorpusScore(Metric):
         sums = np.cumsum(statistics_of(self, predictions, references), axis=0)[-1:]
         return dict(zip(self.keys, self.scores(sums)[0].tolist(), strict=True))
 
-    def resample(
-        self,
-        predictions: Array,
-        references: Array,
-        counts: NDArray[np.int64],
-        labels: Sequence[str] = (),
-    ) -> dict[str, NDArray[np.float64]]:
+    def resampler(
+        self, predictions: Array, references: Array, labels: Sequence[str] = ()
+    ) -> Resampler:
         import numpy as np
 
         from nlpbench.evaluation.resampling import weighted_sums
 
-        if not len(references):
-            return {key: np.full(len(counts), np.nan) for key in self.keys}
-        sums = weighted_sums(counts, statistics_of(self, predictions, references))
-        return dict(zip(self.keys, self.scores(sums).T, strict=True))
+        found = statistics_of(self, predictions, references) if len(references) else None
+
+        def resample(counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+            scores = np.full((len(counts), len(self.keys)), np.nan)
+            drawn = counts.any(axis=1)
+            if found is not None and drawn.any():
+                scores[drawn] = self.scores(weighted_sums(counts, found)[drawn])
+            return dict(zip(self.keys, scores.T, strict=True))
+
+        return resample
 
 
 def statistics_of(

@@ -21,12 +21,12 @@ def pearson_resamples(
     """
     import numpy as np
 
-    from nlpbench.evaluation.resampling import weighted_sums
+    from nlpbench.evaluation.resampling import sizes, weighted_sums
 
     x, y = _standardised(left), _standardised(right)
     with np.errstate(all="ignore"):
-        sums = weighted_sums(counts, np.stack([x, y, x * x, y * y, x * y], axis=1)) / len(x)
-        mean_x, mean_y, mean_xx, mean_yy, mean_xy = sums.T
+        sums = weighted_sums(counts, np.stack([x, y, x * x, y * y, x * y], axis=1))
+        mean_x, mean_y, mean_xx, mean_yy, mean_xy = sums.T / sizes(counts)
         variance_x, variance_y = mean_xx - mean_x**2, mean_yy - mean_y**2
         trusted = (variance_x > 1e-4 * mean_xx) & (variance_y > 1e-4 * mean_yy)
         r = (mean_xy - mean_x * mean_y) / np.sqrt(variance_x * variance_y)
@@ -44,8 +44,9 @@ def spearman_resamples(left: Array, right: Array, counts: NDArray[np.int64]) -> 
     parts = []
     for block in blocks(counts):
         drawn = block.astype(np.int32)
-        # The mean of the doubled mid-ranks 1..n is n + 1: whole numbers, so a constant gives 0.
-        x, y = (doubled_ranks(order, drawn) - (len(left) + 1) for order in orders)
+        # The mean of the doubled mid-ranks 1..m is m + 1: whole numbers, so a constant gives 0.
+        mean = drawn.sum(axis=1, keepdims=True) + 1
+        x, y = (doubled_ranks(order, drawn) - mean for order in orders)
         weighted_x, weighted_y = x * drawn, y * drawn
         covariance = np.einsum("bi,bi->b", weighted_x, y)
         variance_x = np.einsum("bi,bi->b", weighted_x, x)

@@ -36,6 +36,13 @@ def computes_in_bf16(device: torch.device) -> bool:
     return False
 
 
+def settled(precision: str, device: torch.device) -> str:
+    """What `auto` stands for: bf16 where the hardware computes in it, else fp32."""
+    if precision != "auto":
+        return precision
+    return "bf16" if computes_in_bf16(device) else "fp32"
+
+
 def without_gradients(precision: str) -> AbstractContextManager[object]:
     """For predicting: in inference mode autocast would cast every weight anew at each call."""
     import torch

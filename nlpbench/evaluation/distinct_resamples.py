@@ -4,52 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CELLS = 1 << 22
+CELLS = 1 << 20
 
 
-def distinct_resamples(
-    held: Sequence[AbstractSet[Hashable]], counts: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The size of the union of the drawn examples' sets, for each resample: (B,).
+@dataclass(frozen=True)
+class Held:
+    """Which of n examples hold which things.
 
-    Args:
-        held: the set of each of n examples.
-        counts: (B, n), how often each example was drawn.
+    Attributes:
+        alone: (n,) how many things each example holds that no other one does.
+        shared: sparse (S, n) of ones: who holds the things that several do.
     """
-    import numpy as np
-    from scipy.sparse import csr_array
 
-    from nlpbench.evaluation.resampling import weighted_sums
+    alone: NDArray[np.float64]
+    shared: Any
 
-    ids: dict[Hashable, int] = {}
-    pairs = [
-        (ids.setdefault(thing, len(ids)), row)
-        for row, things in enumerate(held)
-        for thing in things
-    ]
-    if not pairs:
-        return np.zeros(len(counts))
-    thing, row = np.array(pairs).T
-    holders = np.bincount(thing)
-    # What one example alone holds counts wherever that example is drawn: no matrix needed.
-    alone = holders[thing] == 1
-    drawn = (counts > 0).astype(np.int64)
-    found = weighted_sums(drawn, np.bincount(row[alone], minlength=len(held)))
-    shared = np.unique(thing[~alone], return_inverse=True)
-    if not len(shared[0]):
+    @classmethod
+    def by(cls, examples: Sequence[AbstractSet[Hashable]]) -> Held:
+        """
+        Args:
+            examples: (n,) the set of each.
+        """
+        import numpy as np
+        from scipy.sparse import csr_array
+
+        ids: dict[Hashable, int] = {}
+        pairs = [
+            (ids.setdefault(thing, len(ids)), row)
+            for row, things in enumerate(examples)
+            for thing in things
+        ]
+        thing, row = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        # What one example alone holds counts wherever that example is drawn: no matrix needed.
+        alone = np.bincount(thing)[thing] == 1
+        names, numbers = np.unique(thing[~alone], return_inverse=True)
+        ones = np.ones(len(numbers), dtype=np.float32)
+        return cls(
+            np.bincount(row[alone], minlength=len(examples)).astype(np.float64),
+            csr_array((ones, (numbers, row[~alone])), shape=(len(names), len(examples))),
+        )
+
+    def different(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The size of the union of the drawn examples' sets, for each resample: (B,).
+
+        Args:
+            counts: (B, n), how often each example was drawn.
+        """
+        from nlpbench.evaluation.resampling import weighted_sums
+
+        drawn = counts > 0
+        found = weighted_sums(drawn, self.alone)
+        size = max(1, CELLS // max(1, *self.shared.shape))
+        for start in range(0, len(drawn), size):
+            block = drawn[start : start + size].T.astype("float32")
+            found[start : start + size] += (self.shared @ block > 0).sum(axis=0)
         return found
-    matrix = csr_array(
-        (np.ones(len(shared[1]), dtype=np.float32), (shared[1], row[~alone])),
-        shape=(len(shared[0]), len(held)),
-    )
-    size = max(1, CELLS // len(shared[0]))
-    for start in range(0, len(drawn), size):
-        block = drawn[start : start + size].T.astype(np.float32)
-        found[start : start + size] += (matrix @ block > 0).sum(axis=0)
-    return found

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpbench.evaluation.allocator import give_back_freed_memory
-from nlpbench.evaluation.device import autocast, default_device, describe, without_gradients
-from nlpbench.evaluation.predict import Infer, Outputs
+from nlpbench.evaluation.batching import BatchSize
+from nlpbench.evaluation.device import (
+    autocast,
+    default_device,
+    describe,
+    settled,
+    without_gradients,
+)
+from nlpbench.evaluation.predict import Infer, Outputs, predict
 from nlpbench.tasks import Collate
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel
 
-WARM_UP = 10
-MOST_CALLS = 200
-MOST_SECONDS = 3.0
-LONGEST_SECONDS = 15.0
+# Each model has as many turns, and then a median; a turn is as long as a machine's slow moments.
+TURNS = 5
+MOST_CALLS, SECONDS_OF_CALLS = 200, 0.6
+LEAST_ROWS, SECONDS_OF_A_PASS = 16, 0.5
+LONGEST_SECONDS = 15.0  # of one model, after which no further turn begins
 
 
 def parameters(model: PreTrainedModel) -> dict[str, int]:
@@ -35,37 +46,119 @@ def parameters(model: PreTrainedModel) -> dict[str, int]:
     return {"parameters": total, "non_embedding_parameters": total - sum(embedded.values())}
 
 
-def latency(
-    model: PreTrainedModel, features: Dataset, collate: Collate, infer: Infer, precision: str
-) -> dict[str, float]:
-    """Milliseconds from an encoded row to what the model says at batch size 1, after a warm-up.
+@dataclass(frozen=True)
+class Candidate:
+    """A model with rows that it is to predict, and how.
 
-    The rows are spread over the split, so that their lengths are those of the data.
+    Attributes:
+        infer: what is made of a batch, as `Task.infer`.
+        batch_size: as of `predict`.
+        precision: as of `predict`.
+        rows_per_second: about how many it predicts; how many are timed follows from it.
+        side_by_side: as of `predict`.
     """
+
+    model: PreTrainedModel
+    features: Dataset
+    collate: Collate
+    infer: Infer
+    batch_size: BatchSize
+    precision: str
+    rows_per_second: float
+    side_by_side: bool = False
+
+
+def measure(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """Latency and throughput of models on the same rows, in units that stand in the names.
+
+    The models take turns, so that a slow moment of the machine meets all of them, and begin with
+    one that does not count. `latency_ms_p50` and `latency_ms_p95` are of single rows, from the
+    encoded row to what the model says; `examples_per_second` and `tokens_per_second` the medians
+    over the turns, of `rows_timed` rows. All rows are spread over the split, so that their lengths
+    are those of the data.
+    """
+    slowest = min(candidate.rows_per_second for candidate in candidates)
+    rows = max(LEAST_ROWS, int(slowest * SECONDS_OF_A_PASS))
+    stopwatches = [_Stopwatch(candidate, rows) for candidate in candidates]
+    began = time.perf_counter()
+    for turn in range(1 + TURNS):
+        for stopwatch in stopwatches:
+            if turn == 1:
+                stopwatch.forget()  # what was warming up
+            stopwatch.take_turn()
+        if time.perf_counter() - began > LONGEST_SECONDS * len(candidates):
+            break
+    return [
+        {**stopwatch.costs(), "measured_together": len(candidates)} for stopwatch in stopwatches
+    ]
+
+
+class _Stopwatch:
+    """Times one model."""
+
+    def __init__(self, candidate: Candidate, rows: int) -> None:
+        self.candidate = candidate
+        features = candidate.features
+        self.rows = _spread(features, rows)
+        single = _spread(features, MOST_CALLS)
+        self.batches = cycle(
+            candidate.collate([{k: v for k, v in row.items() if k != "labels"}]) for row in single
+        )
+        self.forget()
+
+    def forget(self) -> None:
+        self.calls: list[float] = []  # seconds
+        self.passes: list[Outputs] = []
+
+    def take_turn(self) -> None:
+        """Calls the model on single rows for a while, then has it predict all of its rows once."""
+        candidate, device = self.candidate, default_device()
+        precision = settled(candidate.precision, device)
+        candidate.model.to(device).eval()  # type: ignore[arg-type]
+        with without_gradients(precision), autocast(device, precision):
+            began = time.perf_counter()
+            for batch in islice(self.batches, MOST_CALLS // TURNS):
+                started = time.perf_counter()
+                candidate.infer({key: value.to(device) for key, value in batch.items()})
+                now = time.perf_counter()
+                self.calls.append(now - started)
+                if now - began > SECONDS_OF_CALLS:
+                    break
+        self.passes.append(
+            predict(
+                candidate.model,
+                self.rows,
+                candidate.collate,
+                candidate.infer,
+                batch_size=candidate.batch_size,
+                precision=candidate.precision,
+                what="timing",
+                side_by_side=candidate.side_by_side,
+            )
+        )
+
+    def costs(self) -> dict[str, Any]:
+        import numpy as np
+
+        p50, p95 = np.percentile(self.calls, [50, 95]) * 1000
+        seconds = float(np.median([found.seconds for found in self.passes]))
+        return {
+            "latency_ms_p50": float(p50),
+            "latency_ms_p95": float(p95),
+            "examples_per_second": self.passes[0].count / seconds,
+            "tokens_per_second": self.passes[0].tokens / seconds,
+            "rows_timed": self.passes[0].count,
+            "turns": len(self.passes),
+        }
+
+
+def _spread(features: Dataset, count: int) -> Dataset:
+    """At most so many rows, from all over the split."""
     import numpy as np
 
-    device = default_device()
-    model.to(device).eval()  # type: ignore[arg-type]
-    count = min(len(features), MOST_CALLS)
-    chosen = np.linspace(0, len(features) - 1, count).round().astype(int).tolist()
-    rows = features.select(chosen)
-    batches = [collate([{k: v for k, v in row.items() if k != "labels"}]) for row in rows]
-    times: list[float] = []
-    with without_gradients(precision), autocast(device, precision):
-        began = time.perf_counter()
-        for call in range(WARM_UP + MOST_CALLS):
-            batch = batches[call % count]
-            started = time.perf_counter()
-            infer({key: value.to(device) for key, value in batch.items()})
-            now = time.perf_counter()
-            if call >= WARM_UP or now - began > MOST_SECONDS:
-                times.append(now - started)
-            # Enough calls, or as many as a slow model, such as one that writes, has time for.
-            spent = now - began
-            if len(times) >= (20 if spent < LONGEST_SECONDS else 1) and spent > MOST_SECONDS:
-                break
-    p50, p95 = np.percentile(times, [50, 95]) * 1000
-    return {"latency_ms_p50": float(p50), "latency_ms_p95": float(p95)}
+    if count >= len(features):
+        return features
+    return features.select(np.linspace(0, len(features) - 1, count).round().astype(int).tolist())
 
 
 class PeakMemory:
@@ -93,14 +186,6 @@ class PeakMemory:
             self.megabytes = torch.cuda.max_memory_allocated(self.device) / 1e6
         elif self.resettable:
             self.megabytes = _high_water_mark() / 1e6
-
-
-def throughput(outputs: Outputs) -> dict[str, float]:
-    """Rows and real tokens per second of a prediction pass."""
-    return {
-        "examples_per_second": outputs.count / outputs.seconds,
-        "tokens_per_second": outputs.tokens / outputs.seconds,
-    }
 
 
 def hardware() -> dict[str, Any]:

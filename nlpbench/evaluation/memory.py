@@ -91,3 +91,23 @@ def in_pieces(
         logger.warning("%d rows at a time do not fit into memory; going on with %d", size, smaller)
         size = smaller
     return results, size
+
+
+class Fitting:
+    """Has batches computed whole, or in the parts that fit; those that follow begin with such parts."""
+
+    def __init__(self) -> None:
+        self.share = 1.0  # of a batch
+
+    def in_pieces(
+        self, index: NDArray[np.int64], compute: Callable[[NDArray[np.int64]], T]
+    ) -> list[T]:
+        """The results of a batch, in order.
+
+        Raises:
+            RunError: a single row does not fit.
+        """
+        size = max(1, round(len(index) * self.share))
+        results, fits = in_pieces(index, size, compute)
+        self.share *= fits / size
+        return results

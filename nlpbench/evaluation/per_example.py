@@ -7,7 +7,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nlpbench.evaluation.metrics import Metric
+from nlpbench.evaluation.metrics import Resampler
+from nlpbench.evaluation.statistics_metric import StatisticsMetric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-class PerExampleMetric(Metric):
+class PerExampleMetric(StatisticsMetric):
     """A mean over the examples, for each of C keys; an example whose value is NaN is left out."""
 
     @abstractmethod
@@ -38,23 +39,24 @@ class PerExampleMetric(Metric):
         columns = zip(self.score_keys(), self._table(predictions, references).T, strict=True)
         return {key: _mean(column[~np.isnan(column)].tolist()) for key, column in columns}
 
-    def resample(
-        self,
-        predictions: Array,
-        references: Array,
-        counts: NDArray[np.int64],
-        labels: Sequence[str] = (),
-    ) -> dict[str, NDArray[np.float64]]:
+    def resampler(
+        self, predictions: Array, references: Array, labels: Sequence[str] = ()
+    ) -> Resampler:
         import numpy as np
 
         from nlpbench.evaluation.resampling import weighted_sums
+        from nlpbench.evaluation.undefined import quotient
 
         table = self._table(predictions, references)
         defined = ~np.isnan(table)
-        totals = weighted_sums(counts, np.where(defined, table, 0.0))
-        sizes = weighted_sums(counts, defined)
-        means = np.where(sizes > 0, totals / np.maximum(sizes, 1), np.nan)
-        return {key: means[:, column] for column, key in enumerate(self.score_keys())}
+        values = np.where(defined, table, 0.0)
+
+        def resample(counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+            sizes = weighted_sums(counts, defined)
+            means = quotient(weighted_sums(counts, values), sizes)
+            return {key: means[:, column] for column, key in enumerate(self.score_keys())}
+
+        return resample
 
     def _table(self, predictions: Array, references: Array) -> NDArray[np.float64]:
         """The values of all examples, (n, C)."""

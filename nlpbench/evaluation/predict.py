@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from nlpbench.config.errors import RunError
 from nlpbench.data.features import lengths as token_counts
-from nlpbench.evaluation import memory, processes
-from nlpbench.evaluation.device import autocast, default_device, without_gradients
+from nlpbench.evaluation import batching, memory, near_ties, processes, side_by_side
+from nlpbench.evaluation.batching import BatchSize
+from nlpbench.evaluation.device import autocast, default_device, settled, without_gradients
 from nlpbench.evaluation.progress import Progress
 from nlpbench.tasks import Collate, Inferred
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     Part = tuple[NDArray[np.int64], Inferred, int]
 
 Infer = Callable[[Mapping[str, "torch.Tensor"]], Inferred]
+Margins = Callable[[Any], "NDArray[np.float64] | None"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Outputs:
         seconds: of the whole loop, padding included, encoding not.
         tokens: real tokens, padding not counted.
         padded_share: padding's share of all tokens computed.
+        precision: of the arithmetic: fp32, bf16 or fp16.
+        in_fp32: features that were computed in fp32 as well, since their answers were in doubt.
     """
 
     values: Any
@@ -46,6 +52,8 @@ class Outputs:
     seconds: float
     tokens: int
     padded_share: float
+    precision: str
+    in_fp32: int = 0
 
 
 def predict(
@@ -54,17 +62,24 @@ def predict(
     collate: Collate,
     infer: Infer | None = None,
     *,
-    batch_size: int,
+    batch_size: BatchSize,
     precision: str = "fp32",
+    margins: Margins | None = None,
     what: str = "predicting",
     shared: bool = False,
+    side_by_side: bool = False,
 ) -> Outputs:
     """What a model says about every feature, on the default device, without gradients.
 
     Args:
         infer: what is made of a batch, as `Task.infer`; the logits (n, K) unless told.
+        batch_size: rows at a time; auto: as many as make a good number of tokens.
+        precision: of the arithmetic; auto: bf16 where the hardware computes in it and `margins` tells
+            which answers that leaves in doubt: those are computed in fp32. Else fp32.
+        margins: of values, as `Task.margins`.
         shared: all processes of the run call this, compute the same batches as one would, each its
             share of them, and have all logits in the end.
+        side_by_side: `infer` may be called by several threads at once.
 
     Raises:
         RunError: numbers that are not finite, or a single row that does not fit into memory.
@@ -76,46 +91,135 @@ def predict(
     model.to(device).eval()  # type: ignore[arg-type]
     lengths = token_counts(features)
     order = np.argsort(-lengths, kind="stable")
-    if infer is None:
-        infer = partial(_logits, model)
-    rank, count = (processes.rank(), processes.count()) if shared else (0, 1)
-    starts = range(0, len(order), batch_size)
-    mine = [*starts[rank::count]]
-    # Some once more, since a model whose weights are spread computes in step.
-    lacking = -(-len(starts) // count) - len(mine)
-    parts: list[Part] = []
-
-    def compute(index: NDArray[np.int64]) -> Part:
-        batch = collate(_rows(features, index))
-        found = infer({key: value.to(device) for key, value in batch.items()})
-        return index, found, batch["input_ids"].numel()
-
-    size = batch_size
     started = time.perf_counter()
-    with (
-        Progress(what, sum(len(order[start:][:batch_size]) for start in mine)) as progress,
-        without_gradients(precision),
-        autocast(device, precision),
-    ):
-        for start in mine:
-            found, size = memory.in_pieces(order[start : start + batch_size], size, compute)
-            parts += found
-            progress.advance(len(order[start : start + batch_size]))
-        for start in [0] * lacking:
-            _, size = memory.in_pieces(order[start : start + batch_size], size, compute)
-    if shared:
-        parts = [part for of_one in processes.gather(parts) for part in of_one]
+    passes = _Passes(
+        device=device,
+        features=features,
+        lengths=lengths,
+        order=order,
+        collate=collate,
+        infer=infer or partial(_logits, model),
+        batch_size=batch_size,
+        shared=shared,
+        side_by_side=side_by_side,
+    )
+    narrow, reach = settled(precision, device), 0.0
+    if precision == "auto" and narrow != "fp32":
+        narrow, reach = _checked(passes, narrow, margins)
+    parts = passes.run(order, narrow, what)
+    values = _in_order(parts, order)
+    doubtful = order[:0]
+    if reach and margins is not None:
+        doubtful = order[margins(values)[order] < reach]
+        for place, value in _by_place(passes.run(doubtful, "fp32", "computing again")):
+            values[place] = value
     seconds = time.perf_counter() - started
     model.train(was_training)
-    values = _in_order(parts, len(order))
     if not _finite(values):
         raise RunError(
-            f"the model computes values that are not finite ({precision}); it has diverged, or "
+            f"the model computes values that are not finite ({narrow}); it has diverged, or "
             "this precision is too narrow for it"
         )
     tokens = int(lengths.sum())
     computed = sum(tokens_of_part for _, _, tokens_of_part in parts)
-    return Outputs(values, _loss(parts), len(order), seconds, tokens, 1 - tokens / max(computed, 1))
+    return Outputs(
+        values,
+        _loss(parts),
+        len(order),
+        seconds,
+        tokens,
+        1 - tokens / max(computed, 1),
+        narrow,
+        len(doubtful),
+    )
+
+
+def _checked(passes: _Passes, narrow: str, margins: Margins | None) -> tuple[str, float]:
+    """The precision to compute in, and the margin below which its answers are in doubt."""
+    if margins is None:
+        return "fp32", 0.0
+    sample = near_ties.sample(passes.order)
+    found = _in_order(passes.run(sample, narrow, "checking"), sample)
+    distances = margins(found)
+    if distances is None:
+        return "fp32", 0.0
+    exact = _in_order(passes.run(sample, "fp32", "checking"), sample)
+    reach = near_ties.reach(found, exact)
+    return ("fp32", 0.0) if near_ties.most(distances, reach) else (narrow, reach)
+
+
+@dataclass
+class _Passes:
+    """Computes rows of one data set, all of them or some."""
+
+    device: torch.device
+    features: Dataset
+    lengths: NDArray[np.int64]
+    order: NDArray[np.int64]
+    collate: Collate
+    infer: Infer
+    batch_size: BatchSize
+    shared: bool
+    side_by_side: bool
+
+    def __post_init__(self) -> None:
+        self.fits, self.collating = memory.Fitting(), Lock()
+        self.tokens: int | None = None
+
+    def run(self, rows: NDArray[np.int64], precision: str, what: str) -> list[Part]:
+        """What comes out of rows, the longest first; of all processes, if they share the work."""
+        rank, count = (processes.rank(), processes.count()) if self.shared else (0, 1)
+        batches = self._batches(rows, precision)
+        mine = batches[rank::count]
+        # Some once more, since a model whose weights are spread computes in step.
+        lacking = -(-len(batches) // count) - len(mine)
+        todo = [*mine, *batches[:1] * lacking]
+        alone = count > 1 or not self.side_by_side
+        with Progress(what, sum(map(len, todo))) as progress:
+            parts = side_by_side.compute_each(
+                partial(self.fits.in_pieces, compute=self._compute),
+                todo,
+                1 if alone else side_by_side.workers(self.device, len(todo)),
+                partial(self._settings, precision),
+                lambda index: progress.advance(len(index)),
+            )
+        found = [part for of_batch in parts[: len(mine)] for part in of_batch]
+        if not self.shared:
+            return found
+        return [part for of_one in processes.gather(found) for part in of_one]
+
+    def _compute(self, index: NDArray[np.int64]) -> Part:
+        with self.collating:
+            batch = self.collate(_rows(self.features, index))
+        found = self.infer({key: value.to(self.device) for key, value in batch.items()})
+        return index, found, batch["input_ids"].numel()
+
+    @contextmanager
+    def _settings(self, precision: str) -> Iterator[None]:
+        with without_gradients(precision), autocast(self.device, precision):
+            yield
+
+    def _batches(self, rows: NDArray[np.int64], precision: str) -> list[NDArray[np.int64]]:
+        """The rows that are computed together; the same in all processes."""
+        if self.batch_size != "auto":
+            return batching.by_rows(rows, self.batch_size)
+        if self.device.type == "cpu":
+            tokens = batching.cpu_tokens(int(self.lengths[rows].sum()))
+        elif self.device.type == "cuda":
+            tokens = self.tokens = self.tokens or self._budget(precision)
+        else:
+            tokens = batching.FIRST_TOKENS
+        return batching.by_tokens(rows, self.lengths, tokens)
+
+    def _budget(self, precision: str) -> int:
+        """Of a GPU, by a batch of the longest rows."""
+
+        def times(rows: NDArray[np.int64]) -> float:
+            return batching.times_it_fits(self.device, partial(self._compute, rows))
+
+        with self._settings(precision):
+            tokens = batching.tokens_that_fit(self.order, self.lengths, times)
+        return min(processes.gather(tokens)) if self.shared else tokens
 
 
 def _logits(model: PreTrainedModel, batch: Mapping[str, torch.Tensor]) -> Inferred:
@@ -123,24 +227,22 @@ def _logits(model: PreTrainedModel, batch: Mapping[str, torch.Tensor]) -> Inferr
     return Inferred(model(**inputs).logits.float().cpu().numpy())
 
 
-def _in_order(parts: Sequence[Part], count: int) -> Any:
-    """The values of all parts, each in its place."""
+def _in_order(parts: Sequence[Part], order: NDArray[np.int64]) -> Any:
+    """The values of rows, from the first to the last of them; None where there are none."""
     import numpy as np
 
-    first = parts[0][1].values
-    if first is None:
+    if parts[0][1].values is None:
         return None
-    if isinstance(first, np.ndarray):
-        whole = np.empty((count, *first.shape[1:]), dtype=first.dtype)
-        for index, found, _ in parts:
-            whole[index] = found.values
-        return whole
-    places: list[Any] = [None] * count
+    found = dict(_by_place(parts))
+    values = [found[place] for place in sorted(order.tolist())]
+    return np.stack(values) if isinstance(parts[0][1].values, np.ndarray) else values
+
+
+def _by_place(parts: Sequence[Part]) -> Iterator[tuple[int, Any]]:
+    """The number of each row, and its value."""
     for index, found, _ in parts:
         assert found.values is not None
-        for place, value in zip(index.tolist(), found.values, strict=True):
-            places[place] = value
-    return places
+        yield from zip(index.tolist(), found.values, strict=True)
 
 
 def _finite(values: Any) -> bool:

@@ -57,7 +57,7 @@ def roc_auc_resamples(
         below = through.take(start, axis=1) - drawn.take(start, axis=1)
         doubled_ranks = below + through.take(end, axis=1) + 1  # mid-ranks, twice
         positives = weight.sum(axis=1, dtype=np.float64)
-        negatives = drawn.shape[1] - positives
+        negatives = through[:, -1] - positives
         rank_sum = _dot(weight, doubled_ranks) / 2
         wins = rank_sum - positives * (positives + 1) / 2
         return np.asarray(wins / (positives * negatives))
@@ -88,7 +88,7 @@ def average_precision_resamples(
         positives = weight.sum(axis=1, dtype=np.float64)[:, None]  # (b, 1)
         leader = np.searchsorted(start, start)  # the first positive of each group
         positives_below = positives_through.take(leader, axis=1) - weight.take(leader, axis=1)
-        retrieved = np.maximum(drawn.shape[1] - below, 1)  # 1 only where nothing is drawn
+        retrieved = np.maximum(through[:, -1:] - below, 1)  # 1 only where nothing is drawn
         precision = (positives - positives_below) / retrieved
         return np.asarray(_dot(weight, precision) / positives[:, 0])
 

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def blocks(counts: NDArray[np.int64], cells: int = 1 << 19) -> Iterator[NDArray[np.int64]]:
+def blocks(counts: NDArray[Any], cells: int = 1 << 19) -> Iterator[NDArray[Any]]:
     """The counts (B, n) in blocks of rows that stay in the processor's cache."""
     rows = max(1, cells // max(1, counts.shape[1]))
     for start in range(0, len(counts), rows):
         yield counts[start : start + rows]
 
 
-def weighted_sums(counts: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.float64]:
+def weighted_sums(counts: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float64]:
     """Sums of the examples' values (n, C) over each resample: (B, C)."""
     import numpy as np
 
@@ -26,13 +26,19 @@ def weighted_sums(counts: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np
     return np.concatenate(parts) if parts else np.empty((0, *values.shape[1:]))
 
 
-def weighted_mean(counts: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean of the examples' values (n,) over each resample: (B,); NaN where one is not finite."""
+def sizes(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How many examples each resample draws, those drawn twice counted twice: (B,)."""
     import numpy as np
 
-    from nlpbench.evaluation.undefined import finite_or_zero, nan_where_drawn
+    return np.asarray(counts.sum(axis=1), dtype=np.float64)
 
-    if not len(values):
-        return np.full(len(counts), np.nan)
-    means = weighted_sums(counts, finite_or_zero(values)) / len(values)
-    return nan_where_drawn(means, counts, values)
+
+def weighted_mean(counts: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean of the examples' values (n,) over each resample: (B,).
+
+    NaN where nothing is drawn, or a value that is not finite.
+    """
+    from nlpbench.evaluation.undefined import finite_or_zero, nan_where_drawn, quotient
+
+    sums = weighted_sums(counts, finite_or_zero(values))
+    return nan_where_drawn(quotient(sums, sizes(counts)), counts, values)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nlpbench.config.errors import UserError
 from nlpbench.config.sections import EvaluationSection
 from nlpbench.evaluation import bootstrap
+from nlpbench.evaluation.clusters import numbered
 from nlpbench.evaluation.metrics import Answer, Metric
 from nlpbench.results.record import Score
 from nlpbench.tasks import objects
@@ -26,12 +27,18 @@ def score(
     labels: Sequence[str],
     section: EvaluationSection,
     answer: Answer = "labels",
+    clusters: Sequence[Any] | None = None,
 ) -> dict[str, Score]:
-    """Every metric's scores by key, each with its percentile bootstrap interval over examples.
+    """Every metric's scores by key, each with its percentile bootstrap interval.
+
+    Args:
+        clusters: (n,) values that are equal where rows are of one cluster; the bootstrap then
+            draws clusters, and examples without.
 
     Raises:
         UserError: predictions and references that a metric cannot take.
     """
+    numbers = None if clusters is None else numbered(clusters)
     scores = {}
     for metric in metrics:
         read = predictions.read(metric.reads)
@@ -45,6 +52,7 @@ def score(
             confidence=section.confidence,
             resamples=section.resamples,
             seed=section.bootstrap_seed,
+            clusters=numbers,
         )
         for key, value in values.items():
             defined = math.isfinite(value)

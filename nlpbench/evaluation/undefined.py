@@ -38,6 +38,27 @@ def finite_or_zero(array: Array) -> NDArray[np.float64]:
     return np.nan_to_num(np.asarray(array, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
+def quotient(numerator: Array, denominator: Array) -> NDArray[np.float64]:
+    """Numerator by denominator, NaN where the denominator is 0."""
+    import numpy as np
+
+    undefined = np.full(np.broadcast_shapes(numerator.shape, denominator.shape), np.nan)
+    result: NDArray[np.float64] = np.divide(
+        numerator, denominator, out=undefined, where=denominator != 0
+    )
+    return result
+
+
+def nan_where_nothing_drawn(
+    scores: NDArray[np.float64], counts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The scores (B,) or (B, C), NaN for each resample without an example."""
+    import numpy as np
+
+    empty = ~counts.any(axis=1)
+    return np.where(empty.reshape(-1, *[1] * (scores.ndim - 1)), np.nan, scores)
+
+
 def nan_where_drawn(
     scores: NDArray[np.float64], counts: NDArray[np.int64], *arrays: Array
 ) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from nlpbench.config.component import Component
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+
+Resampler = Callable[["NDArray[np.int64]"], dict[str, "NDArray[np.float64]"]]
+"""From counts (B, n) to scores by key, (B,), as `Metric.resample` gives them."""
 
 Answer = Literal[
     "labels", "label-sets", "values", "tags", "spans", "texts", "log-likelihoods", "rankings"
@@ -99,15 +102,35 @@ class Metric(Component, ABC):
         """The scores of B resamples at once: key to (B,).
 
         Args:
-            counts: (B, n), how often each example was drawn; every row sums to n.
+            counts: (B, n) whole numbers from 0 up, how often each example was drawn. A row may
+                sum to any number: a bootstrap draws as many examples as there are, or whole
+                clusters of them; a row of 0 and 1 is a subset.
+
+        Returns:
+            the scores that `compute` has for the examples repeated as often as they were drawn;
+            NaN where nothing was drawn.
 
         This default computes each resample by itself; a metric that can be had from
         per-example statistics does it in one go.
         """
         import numpy as np
 
-        rows = []
-        for drawn in counts:
+        keys = self.compute(predictions, references, labels)
+        scores = {key: np.full(len(counts), np.nan) for key in keys}
+        for number, drawn in enumerate(counts):
             index = np.repeat(np.arange(len(drawn)), drawn)
-            rows.append(self.compute(predictions[index], references[index], labels))
-        return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+            if not len(index):
+                continue
+            found = self.compute(predictions[index], references[index], labels)
+            for key in keys.keys() & found.keys():
+                scores[key][number] = found[key]
+        return scores
+
+    def resampler(
+        self, predictions: Array, references: Array, labels: Sequence[str] = ()
+    ) -> Resampler:
+        """`resample` of the same answers, for counts that come block by block.
+
+        A metric whose per-example statistics are costly finds them here, once for all blocks.
+        """
+        return lambda counts: self.resample(predictions, references, counts, labels)

@@ -52,6 +52,7 @@ class BalancedAccuracy(Metric):
         import numpy as np
 
         from nlpbench.evaluation.confusion import class_count, class_sums
+        from nlpbench.evaluation.undefined import quotient
 
         if not len(references):
             return {self.key: np.full(len(counts), np.nan)}
@@ -59,7 +60,7 @@ class BalancedAccuracy(Metric):
             predictions, references, counts, class_count(predictions, references, len(labels))
         )
         recalls = sums.hits / np.maximum(sums.actual, 1)
-        return {self.key: recalls.sum(axis=1) / (sums.actual > 0).sum(axis=1)}
+        return {self.key: quotient(recalls.sum(axis=1), (sums.actual > 0).sum(axis=1))}
 
     def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         return f"classes:in-references|adjusted:no|scikit-learn:{version('scikit-learn')}"

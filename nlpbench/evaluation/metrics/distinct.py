@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from nlpbench.evaluation.metrics import Answer, Metric
+from nlpbench.evaluation.metrics import Answer, Resampler
+from nlpbench.evaluation.statistics_metric import StatisticsMetric
 from nlpbench.evaluation.text_checks import check_spaceless, check_texts
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-class Distinct(Metric):
+class Distinct(StatisticsMetric):
     """How varied the predictions are: different n-grams of all of them per token or n-gram.
 
     Li et al. 2016, "A Diversity-Promoting Objective Function for Neural Conversation Models": the
@@ -70,25 +71,24 @@ class Distinct(Metric):
             total += size
         return {key: len(different) / total if total else math.nan}
 
-    def resample(
-        self,
-        predictions: Array,
-        references: Array,
-        counts: NDArray[np.int64],
-        labels: Sequence[str] = (),
-    ) -> dict[str, NDArray[np.float64]]:
+    def resampler(
+        self, predictions: Array, references: Array, labels: Sequence[str] = ()
+    ) -> Resampler:
         import numpy as np
 
-        from nlpbench.evaluation.distinct_resamples import distinct_resamples
+        from nlpbench.evaluation.distinct_resamples import Held
         from nlpbench.evaluation.resampling import weighted_sums
+        from nlpbench.evaluation.undefined import quotient
 
         counted = [self._count(text) for text in predictions]
+        held = Held.by([grams for grams, _ in counted])
         sizes = np.array([size for _, size in counted], dtype=np.float64)
-        different = distinct_resamples([grams for grams, _ in counted], counts)
-        totals = weighted_sums(counts, sizes)
-        scores = np.full(len(counts), np.nan)
-        np.divide(different, totals, out=scores, where=totals > 0)
-        return {f"{self.key}{self.n}": scores}
+
+        def resample(counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+            scores = quotient(held.different(counts), weighted_sums(counts, sizes))
+            return {f"{self.key}{self.n}": scores}
+
+        return resample
 
     def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         return f"n:{self.n}|tokens:{self.tokens}|per:{self.per}|level:corpus"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from nlpbench.config.errors import UserError
-from nlpbench.evaluation.metrics import Answer, Metric
+from nlpbench.evaluation.metrics import Answer, Resampler
+from nlpbench.evaluation.statistics_metric import StatisticsMetric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SCORES = ("f1", "precision", "recall")
 
 
-class EntityF1(Metric):
+class EntityF1(StatisticsMetric):
     """F1, precision and recall of whole entities: right are those with the same words and type.
 
     Tjong Kim Sang and De Meulder 2003, "Introduction to the CoNLL-2003 Shared Task". `mode` says
@@ -70,13 +71,9 @@ class EntityF1(Metric):
         scores = self.resample(predictions, references, once, labels)
         return {key: float(values[0]) for key, values in scores.items()}
 
-    def resample(
-        self,
-        predictions: Array,
-        references: Array,
-        counts: NDArray[np.int64],
-        labels: Sequence[str] = (),
-    ) -> dict[str, NDArray[np.float64]]:
+    def resampler(
+        self, predictions: Array, references: Array, labels: Sequence[str] = ()
+    ) -> Resampler:
         from nlpbench.evaluation.entities import entity_counts
         from nlpbench.evaluation.resampling import weighted_sums
 
@@ -86,17 +83,21 @@ class EntityF1(Metric):
         if self.average == "micro":
             per_sentence = per_sentence.sum(axis=1, keepdims=True)
         rows, types, _ = per_sentence.shape
-        flat = weighted_sums(counts, per_sentence.reshape(rows, types * 3))
-        sums = flat.reshape(len(counts), types, 3)
-        if self.average != "per-type":
-            suffix = "" if self.average == "micro" else f"_{self.average}"
-            return self._keyed(_averaged(sums, self.average), suffix)
-        scores = self._keyed(_averaged(sums.sum(axis=1, keepdims=True), "micro"))
-        for entity_type in declared:
-            column = found.types.index(entity_type)
-            alone = _averaged(sums[:, column : column + 1], "micro")
-            scores |= self._keyed(alone, f"[{entity_type}]")
-        return scores
+        flat = per_sentence.reshape(rows, types * 3)
+
+        def resample(counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+            sums = weighted_sums(counts, flat).reshape(len(counts), types, 3)
+            if self.average != "per-type":
+                suffix = "" if self.average == "micro" else f"_{self.average}"
+                return self._keyed(_averaged(sums, self.average), suffix)
+            scores = self._keyed(_averaged(sums.sum(axis=1, keepdims=True), "micro"))
+            for entity_type in declared:
+                column = found.types.index(entity_type)
+                alone = _averaged(sums[:, column : column + 1], "micro")
+                scores |= self._keyed(alone, f"[{entity_type}]")
+            return scores
+
+        return resample
 
     def check(self, predictions: Array, references: Array) -> list[str]:
         from nlpbench.evaluation.entities import check_tags

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field, model_validator
 
 from nlpbench.config.problems import Invalid, Problem, show
-from nlpbench.evaluation.metrics import Answer, Metric
+from nlpbench.evaluation.metrics import Answer, Metric, Resampler
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,20 +111,32 @@ class Evaluate(Metric):
         labels: Sequence[str] = (),
     ) -> dict[str, NDArray[np.float64]]:
         """NaN for scores that are no means over examples, unless `recompute`."""
+        if self.recompute and len(references):
+            return super().resample(predictions, references, counts, labels)
+        return self.resampler(predictions, references, labels)(counts)
+
+    def resampler(
+        self, predictions: Array, references: Array, labels: Sequence[str] = ()
+    ) -> Resampler:
         import numpy as np
 
         from nlpbench.evaluation.resampling import weighted_mean
 
-        unknown = np.full(len(counts), np.nan)
-        if not len(references):
-            return {self.key: unknown}
-        if self.recompute:
-            return super().resample(predictions, references, counts, labels)
-        found = self._results(predictions, references, labels)
-        return {
-            key: weighted_mean(counts, np.array(value)) if isinstance(value, list) else unknown
-            for key, value in found.items()
-        }
+        if self.recompute and len(references):
+            return super().resampler(predictions, references, labels)
+        found: dict[str, float | list[float]] = {self.key: math.nan}
+        if len(references):
+            found = self._results(predictions, references, labels)
+
+        def resample(counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+            return {
+                key: weighted_mean(counts, np.array(value))
+                if isinstance(value, list)
+                else np.full(len(counts), np.nan)
+                for key, value in found.items()
+            }
+
+        return resample
 
     def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         from nlpbench.evaluation.hub_metric import load

@@ -59,15 +59,16 @@ class ExpectedCalibrationError(Metric):
     ) -> dict[str, NDArray[np.float64]]:
         import numpy as np
 
-        from nlpbench.evaluation.resampling import weighted_sums
-        from nlpbench.evaluation.undefined import finite_or_zero, nan_where_drawn
+        from nlpbench.evaluation.resampling import sizes, weighted_sums
+        from nlpbench.evaluation.undefined import finite_or_zero, nan_where_drawn, quotient
 
         if not len(references):
             return {self.key: np.full(len(counts), np.nan)}
         surplus, bin_of = self._surplus(finite_or_zero(predictions), references)
         per_example = surplus[:, None] * (bin_of[:, None] == np.arange(self.bins))  # (n, bins)
-        gaps = np.abs(weighted_sums(counts, per_example)).sum(axis=1) / len(references)
-        return {self.key: nan_where_drawn(gaps, counts, predictions)}
+        gaps = np.abs(weighted_sums(counts, per_example)).sum(axis=1)
+        scores = quotient(gaps, sizes(counts))
+        return {self.key: nan_where_drawn(scores, counts, predictions)}
 
     def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         return f"bins:{self.bins}|widths:equal|confidence:top-label|norm:l1"
@@ -78,7 +79,8 @@ class ExpectedCalibrationError(Metric):
         """Confidence less correctness of each example, and the bin of its confidence."""
         import numpy as np
 
+        from nlpbench.evaluation.reliability import bin_numbers
+
         confidence = probabilities.max(axis=1).astype(np.float64)
         right = probabilities.argmax(axis=1) == references
-        inner_edges = np.linspace(0, 1, self.bins + 1)[1:-1]
-        return confidence - right, np.searchsorted(inner_edges, confidence, side="left")
+        return confidence - right, bin_numbers(confidence, self.bins)

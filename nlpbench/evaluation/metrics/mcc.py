@@ -54,17 +54,19 @@ class Mcc(Metric):
         import numpy as np
 
         from nlpbench.evaluation.confusion import class_count, class_sums
+        from nlpbench.evaluation.resampling import sizes
+        from nlpbench.evaluation.undefined import nan_where_nothing_drawn
 
-        n = len(references)
-        if not n:
+        if not len(references):
             return {self.key: np.full(len(counts), np.nan)}
         sums = class_sums(
             predictions, references, counts, class_count(predictions, references, len(labels))
         )
+        n = sizes(counts)
         covariance = n * sums.hits.sum(axis=1) - (sums.predicted * sums.actual).sum(axis=1)
         spread = (n**2 - (sums.predicted**2).sum(axis=1)) * (n**2 - (sums.actual**2).sum(axis=1))
         scores = np.divide(covariance, np.sqrt(spread), out=np.zeros(len(counts)), where=spread > 0)
-        return {self.key: scores}
+        return {self.key: nan_where_nothing_drawn(scores, counts)}
 
     def signature(self, labels: Sequence[str] = (), answer: Answer = "labels") -> str:
         return f"one-class:0|scikit-learn:{version('scikit-learn')}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nlpbench.evaluation.metrics import Answer, Metric
+from nlpbench.evaluation.metrics import Answer, Resampler
+from nlpbench.evaluation.statistics_metric import StatisticsMetric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-class TokenAccuracy(Metric):
+class TokenAccuracy(StatisticsMetric):
     """The share of words that bear the right tag.
 
     Over the words of all sentences together, those outside of entities included: where most words
@@ -36,24 +37,25 @@ class TokenAccuracy(Metric):
         once = np.ones((1, len(references)), dtype=np.int64)
         return {self.key: float(self.resample(predictions, references, once)[self.key][0])}
 
-    def resample(
-        self,
-        predictions: Array,
-        references: Array,
-        counts: NDArray[np.int64],
-        labels: Sequence[str] = (),
-    ) -> dict[str, NDArray[np.float64]]:
+    def resampler(
+        self, predictions: Array, references: Array, labels: Sequence[str] = ()
+    ) -> Resampler:
         import numpy as np
 
         from nlpbench.evaluation.resampling import weighted_sums
+        from nlpbench.evaluation.undefined import quotient
 
         per_sentence = [
             (sum(map(str.__eq__, guessed, true)), len(true))
             for guessed, true in zip(predictions, references, strict=True)
         ]
-        sums = weighted_sums(counts, np.array(per_sentence, dtype=np.float64).reshape(-1, 2))
-        right, words = sums[:, 0], sums[:, 1]
-        return {self.key: np.where(words > 0, right / np.maximum(words, 1), np.nan)}
+        found = np.array(per_sentence, dtype=np.float64).reshape(-1, 2)
+
+        def resample(counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+            sums = weighted_sums(counts, found)
+            return {self.key: quotient(sums[:, 0], sums[:, 1])}
+
+        return resample
 
     def check(self, predictions: Array, references: Array) -> list[str]:
         from nlpbench.evaluation.entities import check_words

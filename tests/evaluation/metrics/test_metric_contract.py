@@ -161,6 +161,19 @@ def examples(draw: Callable, case: Case, least: int = 1) -> Example:
     return example
 
 
+@st.composite
+def counts_of(draw: Callable, n: int) -> np.ndarray:
+    """Counts of n examples: n draws, any numbers, subsets, whole clusters, and nothing at all."""
+    draws = draw(arrays(np.int64, (2, n), elements=st.integers(0, n - 1)))
+    any_numbers = draw(arrays(np.int64, (2, n), elements=st.integers(0, 4)))
+    subsets = draw(arrays(np.int64, (2, n), elements=st.integers(0, 1)))
+    cluster = draw(arrays(np.int64, n, elements=st.integers(0, 3)))
+    of_clusters = draw(arrays(np.int64, (2, 4), elements=st.integers(0, 2)))
+    bootstrap = [np.bincount(row, minlength=n) for row in draws]
+    nothing = np.zeros((1, n), dtype=np.int64)
+    return np.concatenate([bootstrap, any_numbers, subsets, of_clusters[:, cluster], nothing])
+
+
 def applies(metric: Metric, example: Example) -> bool:
     """Whether the options can apply; a UserError is the way to say that they cannot."""
     try:
@@ -339,18 +352,52 @@ def test_resamples_score_as_the_repeated_rows_do(case: Case) -> None:
         n = len(example.references)
         if example.predictions.dtype.kind == "f" and data.draw(st.integers(0, 4)) == 0:
             example.predictions[data.draw(st.integers(0, n - 1))] = np.nan
-        draws = data.draw(arrays(np.int64, (5, n), elements=st.integers(0, n - 1)))
-        counts = np.stack([np.bincount(row, minlength=n) for row in draws])
+        counts = data.draw(counts_of(n))
         expected = [compute(case.metric, repeated(example, drawn)) for drawn in counts]
         found = case.metric.resample(
             example.predictions, example.references, counts, example.labels
         )
         assert list(found) == list(expected[0])
         for key, values in found.items():
-            assert values.shape == (5,)
+            assert values.shape == (len(counts),)
             np.testing.assert_allclose(values, [row[key] for row in expected], rtol=0, atol=1e-9)
+            assert np.isnan(values[~counts.any(axis=1)]).all()
 
     check()
+
+
+@every_case
+def test_a_mixture_of_two_systems_scores_as_the_answers_that_it_takes(case: Case) -> None:
+    """The answers of both stand one below the other, and a row takes one of each pair."""
+    for one in ordinary_examples(case):
+        n = len(one.references)
+        other = np.random.default_rng(1).permutation(one.predictions)
+        takes = np.random.default_rng(2).integers(0, 2, (4, n))
+        found = case.metric.resample(
+            np.concatenate([one.predictions, other]),
+            np.concatenate([one.references, one.references]),
+            np.concatenate([takes, 1 - takes], axis=1),
+            one.labels,
+        )
+        for row, of_one in enumerate(takes.astype(bool)):
+            picked = of_one.reshape(-1, *[1] * (other.ndim - 1))
+            mixed = replace(one, predictions=np.where(picked, one.predictions, other))
+            for key, value in compute(case.metric, mixed).items():
+                assert found[key][row] == pytest.approx(value, abs=1e-9, nan_ok=True)
+
+
+@every_case
+def test_resamples_that_come_in_blocks_score_as_all_at_once(case: Case) -> None:
+    for example in ordinary_examples(case):
+        counts = np.random.default_rng(6).integers(0, 3, (7, len(example.references)))
+        answers = example.predictions, example.references
+        whole = case.metric.resample(*answers, counts, example.labels)
+        score = case.metric.resampler(*answers, example.labels)
+        first, nothing, second = score(counts[:4]), score(counts[:0]), score(counts[4:])
+        assert list(first) == list(second) == list(nothing) == list(whole)
+        for key, scores in whole.items():
+            assert nothing[key].shape == (0,)
+            np.testing.assert_allclose(np.r_[first[key], second[key]], scores, rtol=0, atol=1e-9)
 
 
 @every_case
@@ -364,6 +411,7 @@ def test_many_resamples_of_many_rows(case: Case) -> None:
     random = np.random.default_rng(4)
     draws = random.integers(0, rows, (resamples, rows))
     counts = np.stack([np.bincount(row, minlength=rows) for row in draws])
+    counts[resamples // 2 :] *= random.integers(0, 2, (resamples // 2, rows))  # of a part only
     found = case.metric.resample(example.predictions, example.references, counts, example.labels)
     for row in (0, resamples // 2 + 7, resamples - 1):
         expected = compute(case.metric, repeated(example, counts[row]))
