@@ -8,6 +8,7 @@ import pytest
 
 from nlpbench.config import registry
 from nlpbench.config.load import load
+from nlpbench.config.run_config import RunConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -21,8 +22,10 @@ def test_there_are_configs():
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(CONFIGS)))
 def test_a_shipped_config_loads_and_explains_itself(file, monkeypatch):
     monkeypatch.setenv("NLPBENCH_DATA", "/somewhere")
-    load(file)
+    config = load(file)
     assert file.read_text(encoding="utf-8").startswith("# "), "begins with what it is for"
+    resolved = config.resolved()
+    assert RunConfig.model_validate(resolved).resolved() == resolved
 
 
 @pytest.mark.parametrize(

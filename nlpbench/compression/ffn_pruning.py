@@ -54,8 +54,8 @@ class FfnPruning(Method):
         if (self.ratio is None) == (self.width is None):
             message = "needs one of ratio and width"
             problems.append(Problem((), message, "such as ratio: 0.5", at_key=True))
-        for key in ("width", "multiple_of"):
-            if self.scope == "global" and key in self.model_fields_set:
+        for key, usual in (("width", None), ("multiple_of", 1)):
+            if self.scope == "global" and getattr(self, key) != usual:
                 advice = "take scope: layer, or leave it out"
                 problems.append(Problem((key,), "is of even widths", advice, at_key=True))
         if problems:

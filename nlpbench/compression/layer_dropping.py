@@ -54,7 +54,7 @@ class LayerDropping(Method):
             message = "needs one of keep and layers"
             problems.append(Problem((), message, "such as keep: 4", at_key=True))
         if self.layers is not None:
-            if "which" in self.model_fields_set:
+            if self.which != "top":
                 problems.append(Problem(("which",), "excludes layers", "keep one", at_key=True))
             if len(set(self.layers)) < len(self.layers) or min(self.layers) < 0:
                 message = f"must be different numbers from 0 on (got {self.layers})"

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Locate = Callable[[int], str]
 
+# In a model's configuration: the fingerprint of the rows that the task settled something on.
+SETTLED_ON = "nlpbench_settled_on"
+
 Columns = Mapping[str, Any]
 Encode = Callable[[Iterable[Columns]], Iterator[Columns]]
 Collate = Callable[[list[dict[str, Any]]], Mapping[str, "torch.Tensor"]]
@@ -126,6 +129,21 @@ class Predictions:
         return self.probabilities
 
 
+@dataclass(frozen=True)
+class Settled:
+    """What a task chose on the validation rows after training.
+
+    Attributes:
+        entries: of the model's configuration, where `decode` finds them.
+        notes: what they do to the validation rows, a sentence each.
+        warnings: what could not be chosen, and why, a sentence each.
+    """
+
+    entries: Mapping[str, Any]
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
 class Task(Component, ABC):
     """What is learnt: which columns, which head, how rows become tensors and tensors answers.
 
@@ -206,6 +224,14 @@ class Task(Component, ABC):
     @abstractmethod
     def columns(self) -> list[str]:
         """The columns of the data that the task reads."""
+
+    @property
+    def altered_columns(self) -> list[str]:
+        """The columns of texts that may be altered while the references stay as they are.
+
+        None where a row is its own reference.
+        """
+        return []
 
     @property
     def stratify_by(self) -> str | None:
@@ -329,6 +355,14 @@ class Task(Component, ABC):
         logits = logits if logits.dtype == torch.float64 else logits.float()
         return F.cross_entropy(logits, labels, reduction="sum")
 
+    @property
+    def infers_alone(self) -> bool:
+        """Whether `infer` only reads the model, so that several threads may call it at once.
+
+        A method of the task's own may put hooks into the model, as those of language models do.
+        """
+        return type(self).infer is Task.infer
+
     def infer(
         self, bundle: Bundle, batch: Mapping[str, torch.Tensor], answers: bool = True
     ) -> Inferred:
@@ -378,6 +412,16 @@ class Task(Component, ABC):
             rows: of the split.
         """
 
+    def margins(
+        self, values: NDArray[Any] | list[NDArray[Any]], bundle: Bundle
+    ) -> NDArray[np.float64] | None:
+        """(n,) by how much the values of each feature may change before its answer does.
+
+        None where every change of a value is one of the answer, or no bound is known: such values
+        are computed in fp32 where `precision: auto` may choose.
+        """
+        return None
+
     def model_files(self, bundle: Bundle) -> dict[str, Any]:
         """Files beside a saved model that tell other libraries how to use it: path to JSON value."""
         return {}
@@ -389,12 +433,13 @@ class Task(Component, ABC):
         rows: Dataset,
         references: NDArray[Any],
         bundle: Bundle,
-    ) -> dict[str, Any]:
-        """What is chosen on the validation rows after training, as entries of the model's configuration.
+    ) -> Settled:
+        """What is chosen on the validation rows after training.
 
-        `decode` finds them there. Only asked of a task that `settles`.
+        Only asked of a task that `settles`. Its `head` resets the entries, for those that an
+        earlier run has chosen are of another model.
         """
-        return {}
+        return Settled({})
 
     def samples(self, bundle: Bundle) -> dict[str, list[dict[str, Any]]]:
         """Further files of the run directory that the scored model makes by itself, without rows.

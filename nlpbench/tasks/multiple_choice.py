@@ -12,10 +12,12 @@ from nlpbench.config.errors import UserError
 from nlpbench.config.problems import Invalid, Problem
 from nlpbench.tasks import Bundle, Collate, Keep, Locate, Predictions, Task, keep_in_memory
 from nlpbench.tasks._columns import check_texts
+from nlpbench.tasks._margins import between_classes
 from nlpbench.tasks.vectors import stacked_texts as stacked
 from nlpbench.tasks.vectors.choice_columns import LETTERS, ChoiceColumns, Questions, right_choices
 
 if TYPE_CHECKING:
+    import numpy as np
     from datasets import Dataset
     from numpy.typing import NDArray
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -76,6 +78,10 @@ class MultipleChoice(Task):
     @property
     def columns(self) -> list[str]:
         return [*self._columns.texts, self.label_column]
+
+    @property
+    def altered_columns(self) -> list[str]:
+        return [self.context_column, *([self.question_column] if self.question_column else [])]
 
     @property
     def _columns(self) -> ChoiceColumns:
@@ -171,6 +177,15 @@ class MultipleChoice(Task):
             for row, answer, share in zip(choices, answers, shares.tolist(), strict=True)
         ]
         return Predictions(answers, probabilities, details)
+
+    def margins(
+        self,
+        values: NDArray[Any] | list[NDArray[Any]],
+        bundle: Bundle,
+    ) -> NDArray[np.float64]:
+        import numpy as np
+
+        return between_classes(np.asarray(values))
 
     def rows_of(
         self, predictions: Predictions, references: NDArray[Any], labels: Sequence[str]

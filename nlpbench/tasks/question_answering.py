@@ -10,7 +10,18 @@ from pydantic import Field, model_validator
 
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import Invalid, Problem
-from nlpbench.tasks import Bundle, Collate, Keep, Locate, Predictions, Task, keep_in_memory, objects
+from nlpbench.tasks import (
+    SETTLED_ON,
+    Bundle,
+    Collate,
+    Keep,
+    Locate,
+    Predictions,
+    Settled,
+    Task,
+    keep_in_memory,
+    objects,
+)
 from nlpbench.tasks._columns import Texts, check_texts, to_column
 from nlpbench.tasks.spans import context_windows
 from nlpbench.tasks.spans.answer_columns import AnswerColumns, read_answers
@@ -120,6 +131,10 @@ class QuestionAnswering(Task):
         return [self.question_column, self.context_column, *self._answer_columns.names]
 
     @property
+    def altered_columns(self) -> list[str]:
+        return [self.question_column]  # answers are cut out of the context
+
+    @property
     def auto_classes(self) -> tuple[str, ...]:
         return ("AutoModelForQuestionAnswering",)
 
@@ -162,7 +177,8 @@ class QuestionAnswering(Task):
             before = context
 
     def head(self, labels: Sequence[str]) -> dict[str, Any]:
-        return {THRESHOLD: None}  # what an earlier run has chosen is of another model
+        # What an earlier run has chosen is of another model.
+        return {THRESHOLD: None, SETTLED_ON: None}
 
     def encode(
         self,
@@ -258,7 +274,7 @@ class QuestionAnswering(Task):
         rows: Dataset,
         references: NDArray[Any],
         bundle: Bundle,
-    ) -> dict[str, Any]:
+    ) -> Settled:
         """The threshold of the best mean F1."""
         from nlpbench.tasks.spans.answer_text import best_f1
         from nlpbench.tasks.spans.span_search import best_threshold
@@ -270,7 +286,7 @@ class QuestionAnswering(Task):
             differences.append(found.null_score_diff)
             answered.append(best_f1(best, right))
             unanswered.append(best_f1("", right))
-        return {THRESHOLD: best_threshold(differences, answered, unanswered)}
+        return Settled({THRESHOLD: best_threshold(differences, answered, unanswered)})
 
     def _threshold(self, model: Any) -> float:
         if not self.version_2_with_negative:

@@ -69,7 +69,7 @@ class Retrieval(EmbeddingTask):
         problems = [
             Problem((key,), "is of pairs", "write positive_column too", at_key=True)
             for key in ("query_column", "negative_column")
-            if key in self.model_fields_set and getattr(self, key) is not None and not pairs
+            if getattr(self, key) != type(self).model_fields[key].default and not pairs
         ]
         if self.ignore_identical_ids and pairs:
             message = "is of BEIR's layout; pairs have no ids"
@@ -96,6 +96,10 @@ class Retrieval(EmbeddingTask):
     @property
     def columns(self) -> list[str]:
         return self._pair_columns or ["_id", QUERY, JUDGED, GRADES]
+
+    @property
+    def altered_columns(self) -> list[str]:
+        return list(self._query.columns)
 
     @property
     def _pair_columns(self) -> list[str]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from numpy.typing import NDArray
 
+SCALE = 20.0  # as in sentence-transformers
+
 
 class SentenceSimilarity(EmbeddingTask):
     """How alike two texts are, by the cosine of their vectors.
@@ -39,7 +41,7 @@ class SentenceSimilarity(EmbeddingTask):
     loss_function: Literal["cosine", "cosent"] = Field(
         "cosine", description="squared error of the cosine, or of the order of the pairs"
     )
-    scale: float = Field(20.0, gt=0, description="what cosent multiplies cosines by")
+    scale: float = Field(SCALE, gt=0, description="what cosent multiplies cosines by")
 
     @model_validator(mode="after")
     def options_fit(self) -> SentenceSimilarity:
@@ -47,7 +49,7 @@ class SentenceSimilarity(EmbeddingTask):
         if self.label_range[0] >= self.label_range[1]:
             message = f"must rise (got {show(self.label_range)})"
             problems.append(Problem(("label_range",), message, "write the lower number first"))
-        if "scale" in self.model_fields_set and self.loss_function != "cosent":
+        if self.scale != SCALE and self.loss_function != "cosent":
             message = "needs loss_function: cosent"
             problems.append(Problem(("scale",), message, at_key=True))
         if problems:
@@ -68,6 +70,10 @@ class SentenceSimilarity(EmbeddingTask):
     @property
     def columns(self) -> list[str]:
         return [self.text_column, self.text_pair_column, self.label_column]
+
+    @property
+    def altered_columns(self) -> list[str]:
+        return [self.text_column, self.text_pair_column]
 
     def references(self, rows: Dataset, labels: Sequence[str], locate: Locate) -> NDArray[Any]:
         import numpy as np

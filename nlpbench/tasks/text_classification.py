@@ -9,11 +9,26 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from nlpbench.config.errors import UserError
-from nlpbench.config.problems import Invalid, Problem
-from nlpbench.tasks import Bundle, Collate, Keep, Locate, Predictions, Task, keep_in_memory
+from nlpbench.config.problems import Invalid, Problem, dotted, show
+from nlpbench.tasks import (
+    SETTLED_ON,
+    Bundle,
+    Collate,
+    Keep,
+    Locate,
+    Predictions,
+    Settled,
+    Task,
+    keep_in_memory,
+)
 from nlpbench.tasks._columns import Texts, check_texts, to_column
+from nlpbench.tasks._margins import between_classes, from_edges
+from nlpbench.tasks.calibration import fitted as calibration
+from nlpbench.tasks.calibration.fitted import TEMPERATURE, THRESHOLDS, Calibration
+from nlpbench.tasks.calibration.thresholds import USUAL, Criterion
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from datasets import Dataset
     from numpy.typing import NDArray
@@ -32,7 +47,13 @@ class TextClassification(Task):
     The head is that of transformers' `AutoModelForSequenceClassification`; the losses are cross
     entropy, binary cross entropy per label, and mean squared error.
 
+    `temperature_scaling` and `tune_thresholds` fit the answers on the validation rows after
+    training. What they choose is kept in the model's configuration, as `nlpbench_temperature` and
+    `nlpbench_thresholds`, and holds wherever nlpbench scores the model; transformers loads the
+    model as any other, and does not use it: its `pipeline` gives the plain probabilities.
+
         task: {name: text-classification, text_column: text, label_column: intent}
+        task: {name: text-classification, temperature_scaling: true, tune_thresholds: f1}
     """
 
     text_column: str = Field("text", description="column with the text")
@@ -50,7 +71,25 @@ class TextClassification(Task):
         None, min_length=2, description="the names of labels that the data gives as 0, 1, 2 …"
     )
     max_length: int = Field(128, ge=2, description="tokens of a row; the rest is cut off")
-    threshold: float = Field(0.5, gt=0, lt=1, description="of a label's probability (multi-label)")
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="of a label's probability (multi-label); what was tuned, or 0.5, unless told",
+    )
+    temperature_scaling: bool = Field(
+        False,
+        description="after training, divide the logits by the number that makes the validation "
+        "rows most likely (Guo et al. 2017)",
+    )
+    tune_thresholds: Criterion | None = Field(
+        None,
+        description="after training, choose for each label of several, or for one of two, the "
+        "probability from which on it is given: that of the best score on the validation rows",
+    )
+    positive_label: str | None = Field(
+        None, description="with tune_thresholds and two labels: that one; the second unless told"
+    )
     pooling: Literal["cls", "mean", "max"] | None = Field(
         None,
         description="which token states of an encoder a linear head reads; its own unless told",
@@ -73,11 +112,42 @@ class TextClassification(Task):
             problems.append(Problem(("labels",), "means nothing to a regression", at_key=True))
         if self.labels is not None and len(set(self.labels)) < len(self.labels):
             problems.append(Problem(("labels",), "names a label twice"))
-        if self.threshold != 0.5 and self.problem_type != MULTI:
+        # Records of earlier versions tell 0.5 for every task.
+        if self.threshold not in (None, USUAL) and self.problem_type != MULTI:
             problems.append(Problem(("threshold",), f"needs problem_type: {MULTI}", at_key=True))
+        problems += self._unfit_calibration()
         if problems:
             raise Invalid(*problems)
         return self
+
+    def _unfit_calibration(self) -> list[Problem]:
+        problems = []
+        for key in ("temperature_scaling", "tune_thresholds"):
+            if getattr(self, key) and self.problem_type == REGRESSION:
+                problems.append(Problem((key,), "means nothing to a regression", at_key=True))
+        if self.tune_thresholds is not None and self.threshold is not None:
+            problems.append(
+                Problem(("tune_thresholds",), "excludes threshold", "keep one of them", at_key=True)
+            )
+        if self.positive_label is not None and (
+            self.tune_thresholds is None or self.problem_type != SINGLE
+        ):
+            message = "needs tune_thresholds, and one of two labels a row"
+            problems.append(Problem(("positive_label",), message, at_key=True))
+        unfit = self._unfit_labels(self.labels) if self.labels is not None else None
+        return [*problems, unfit] if unfit else problems
+
+    def _unfit_labels(self, labels: Sequence[str]) -> Problem | None:
+        """What is wrong with tuning thresholds for these labels."""
+        if self.tune_thresholds is None or self.problem_type != SINGLE:
+            return None
+        if len(labels) != 2:
+            message = f"needs two labels, or several a row (got {len(labels)} labels)"
+            return Problem(("tune_thresholds",), message, at_key=True)
+        if self.positive_label is not None and self.positive_label not in labels:
+            message = f"must be one of the labels (got {show(self.positive_label)})"
+            return Problem(("positive_label",), message, f"allowed: {', '.join(labels)}")
+        return None
 
     @property
     def answer(self) -> Literal["labels", "label-sets", "values"]:
@@ -100,12 +170,20 @@ class TextClassification(Task):
         return [*self._text_columns, *self._label_columns]
 
     @property
+    def altered_columns(self) -> list[str]:
+        return self._text_columns
+
+    @property
     def stratify_by(self) -> str | None:
         return self._label_columns[0] if self.problem_type == SINGLE else None
 
     @property
     def reads_one_vector(self) -> bool:
         return True
+
+    @property
+    def settles(self) -> bool:
+        return self.temperature_scaling or self.tune_thresholds is not None
 
     @property
     def auto_classes(self) -> tuple[str, ...]:
@@ -129,7 +207,15 @@ class TextClassification(Task):
         column = self._label_columns[0]
         if self.problem_type == MULTI:
             return class_labels.find_in_lists(rows, column, locate, self.labels)
-        return class_labels.find(rows, column, locate, self.labels)
+        labels = class_labels.find(rows, column, locate, self.labels)
+        self._check_labels(labels)
+        return labels
+
+    def _check_labels(self, labels: Sequence[str]) -> None:
+        """Raises UserError where thresholds cannot be tuned for these labels."""
+        if unfit := self._unfit_labels(labels):
+            advice = f", {unfit.advice}" * bool(unfit.advice)
+            raise UserError(f"task.{dotted(unfit.path)} {unfit.message}{advice}")
 
     def references(self, rows: Dataset, labels: Sequence[str], locate: Locate) -> NDArray[Any]:
         from nlpbench.tasks import _class_labels as class_labels
@@ -149,14 +235,16 @@ class TextClassification(Task):
         return Texts(rows, self._text_columns)
 
     def head(self, labels: Sequence[str]) -> dict[str, Any]:
-        pooling = {} if self.pooling is None else {"nlpbench_pooling": self.pooling}
+        own: dict[str, Any] = {TEMPERATURE: None, THRESHOLDS: None, SETTLED_ON: None}
+        if self.pooling is not None:
+            own["nlpbench_pooling"] = self.pooling
         if self.problem_type == REGRESSION:
-            return {"problem_type": REGRESSION, "num_labels": 1, **pooling}
+            return {"problem_type": REGRESSION, "num_labels": 1, **own}
         return {
             "problem_type": self.problem_type,
             "id2label": dict(enumerate(labels)),
             "label2id": {label: number for number, label in enumerate(labels)},
-            **pooling,
+            **own,
         }
 
     def labels_of(self, model: PreTrainedModel) -> list[str]:
@@ -182,7 +270,9 @@ class TextClassification(Task):
                 "the model has one output, and classes need two or more; for a number write "
                 f"problem_type: {REGRESSION}"
             )
-        return [str(names[number]) for number in range(len(names))]
+        labels = [str(names[number]) for number in range(len(names))]
+        calibration.read(model, labels)
+        return labels
 
     def encode(
         self,
@@ -247,16 +337,72 @@ class TextClassification(Task):
         bundle: Bundle | None = None,
     ) -> Predictions:
         import numpy as np
-        from scipy.special import expit, softmax
 
-        exact = np.asarray(values, dtype=np.float64)
         if self.problem_type == REGRESSION:
-            return Predictions(exact[:, 0])
+            return Predictions(np.asarray(values, dtype=np.float64)[:, 0])
+        labels = bundle.labels if bundle else ()
+        fitted = calibration.read(bundle.model, labels) if bundle else Calibration()
+        several = self.problem_type == MULTI
+        probabilities = calibration.probabilities(
+            np.asarray(values), fitted.temperature, several=several
+        )
+        if several:
+            given = probabilities >= self._thresholds(fitted, labels)
+            return Predictions(given.astype(np.int64), probabilities)
+        answers = probabilities.argmax(axis=-1)
+        for label, threshold in fitted.thresholds.items():  # one, of two labels
+            positive = list(labels).index(label)
+            given = probabilities[:, positive] >= threshold
+            answers = np.where(given, positive, 1 - positive)
+        return Predictions(answers, probabilities)
+
+    def margins(
+        self, values: NDArray[Any] | list[NDArray[Any]], bundle: Bundle
+    ) -> NDArray[np.float64] | None:
+        import numpy as np
+        from scipy.special import logit
+
+        if self.problem_type == REGRESSION:
+            return None
+        logits, labels = np.asarray(values), list(bundle.labels)
+        fitted = calibration.read(bundle.model, labels)
         if self.problem_type == MULTI:
-            probabilities = expit(exact)
-            return Predictions((probabilities >= self.threshold).astype(np.int64), probabilities)
-        probabilities = softmax(exact, axis=-1)
-        return Predictions(probabilities.argmax(axis=-1), probabilities)
+            edges = fitted.temperature * logit(np.asarray(self._thresholds(fitted, labels)))
+            return from_edges(logits, edges)
+        for label, threshold in fitted.thresholds.items():  # one, of two labels
+            positive = labels.index(label)
+            gaps = logits[:, [positive]] - logits[:, [1 - positive]]
+            return from_edges(gaps, fitted.temperature * logit(threshold))
+        return between_classes(logits)
+
+    def _thresholds(self, fitted: Calibration, labels: Sequence[str]) -> Any:
+        """One of all labels, or (K,)."""
+        if self.threshold is not None or not fitted.thresholds:
+            return self.threshold or USUAL
+        return [fitted.thresholds.get(label, USUAL) for label in labels]
+
+    def settle(
+        self,
+        values: NDArray[Any] | list[NDArray[Any]],
+        features: Dataset | None,
+        rows: Dataset | None,
+        references: NDArray[Any],
+        bundle: Bundle,
+    ) -> Settled:
+        """The temperature of the highest likelihood, and the thresholds of the best scores."""
+        import numpy as np
+
+        self._check_labels(bundle.labels)
+        labels = list(bundle.labels)
+        positive = 1 if self.positive_label is None else labels.index(self.positive_label)
+        return calibration.choose(
+            np.asarray(values),
+            references,
+            labels,
+            scale=self.temperature_scaling,
+            criterion=self.tune_thresholds,
+            tuned=range(len(labels)) if self.problem_type == MULTI else [positive],
+        )
 
     def rows_of(
         self, predictions: Predictions, references: NDArray[Any], labels: Sequence[str]

@@ -116,6 +116,10 @@ class TokenClassification(Task):
         return [self.tokens_column, self.tags_column]
 
     @property
+    def altered_columns(self) -> list[str]:
+        return [self.tokens_column]
+
+    @property
     def auto_classes(self) -> tuple[str, ...]:
         return ("AutoModelForTokenClassification",)
 

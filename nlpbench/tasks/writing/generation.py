@@ -164,6 +164,10 @@ class GenerationTask(Task):
         return list(dict.fromkeys([*self.read, *self.targets]))
 
     @property
+    def altered_columns(self) -> list[str]:
+        return [] if self.source in self.targets else [self.source]
+
+    @property
     def read(self) -> list[str]:
         """The columns that a prompt is made of, the source first."""
         return [self.source, *Template.of(self.prompt_template or "", self.placeholder).columns]
