@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nlpbench.config.load import load as load_config
+    from nlpbench.runs.compare import compare
     from nlpbench.runs.evaluate import evaluate
     from nlpbench.runs.finetune import finetune
+    from nlpbench.runs.score import score
 
-__all__ = ["evaluate", "finetune", "load_config"]
+__all__ = ["compare", "evaluate", "finetune", "load_config", "score"]
 
 _HOMES = {
+    "compare": ("nlpbench.runs.compare", "compare"),
     "evaluate": ("nlpbench.runs.evaluate", "evaluate"),
     "finetune": ("nlpbench.runs.finetune", "finetune"),
     "load_config": ("nlpbench.config.load", "load"),
+    "score": ("nlpbench.runs.score", "score"),
 }
 
 

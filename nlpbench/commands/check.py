@@ -23,10 +23,14 @@ def check(
 ) -> None:
     """Check a config, and with --data and --model what it names."""
     options.set_loudness(quiet, verbose)
-    loaded = options.load(config, overrides, limit)
+    cells = options.load_cells(config, overrides, limit)
     if data or model:
         from nlpbench.runs import preflight
 
-        report = preflight.check_model(loaded) if model else preflight.check_data(loaded)
+        if len(cells) > 1:
+            report = preflight.preflight_cells(cells)
+        else:
+            loaded = options.load(config, overrides, limit)
+            report = preflight.check_model(loaded) if model else preflight.check_data(loaded)
         typer.echo(report)
     typer.echo(f"{config}: ok")

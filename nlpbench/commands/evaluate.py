@@ -1,4 +1,4 @@
-"""`nlpbench evaluate`: score one or more fine-tuned models in one table."""
+"""`nlpbench evaluate`: score fine-tuned models on one or more data sets in one table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from nlpbench.commands import options
+
+OF_FINETUNING = ("model", "checkpoints", "history.jsonl")  # what such a run leaves
 
 
 def evaluate(
@@ -21,37 +23,65 @@ def evaluate(
             help="A run, model directory, hub id or pkg://package/folder; may be repeated.",
         ),
     ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data", help="A data source, or {source: glue, subset: mrpc}; may be repeated."
+        ),
+    ] = None,
     output_dir: options.OutputDir = None,
     limit: options.Limit = None,
+    gate: options.GateFile = None,
+    baseline: options.Baseline = None,
+    junit: options.Junit = None,
+    update_baseline: options.UpdateBaseline = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Score fine-tuned models; a run directory as CONFIG scores the model of that run."""
-    options.set_loudness(quiet, verbose)
-    loaded = options.load(config, overrides, limit)
-    models = model or own_models(config)
-    place = options.output_dir(
-        output_dir, loaded.model_copy(update={"output_dir": None}), config, suffix="-evaluate"
-    )
-    if dry_run:
-        from nlpbench.runs.preflight import preflight_evaluation
+    """Score fine-tuned models; a run directory as CONFIG scores the model of that run.
 
-        typer.echo(preflight_evaluation(loaded, models))
+    With several models or data sets every pair of them is scored. What is finished in the output
+    directory is not computed again, so a run that was broken off goes on when it is started again.
+
+    Exit code 1 says that a rule of the gate is broken.
+    """
+    options.set_loudness(quiet, verbose)
+    cells = options.load_cells(config, overrides, limit, model or own_models(config), data or ())
+    from nlpbench.runs.gate import GateOptions, gate_cells, open_gate
+
+    rules = open_gate(cells[0].config, GateOptions(gate, baseline, junit, update_baseline))
+    if dry_run:
+        from nlpbench.runs.preflight import preflight_cells
+
+        typer.echo(preflight_cells(cells))
         return
 
-    from nlpbench.commands.show_table import show_table
-    from nlpbench.runs.evaluate import evaluate as run
+    from nlpbench.commands.show_gate import show_gate
+    from nlpbench.commands.show_robustness import show_robustness_of
+    from nlpbench.commands.show_slices import show_slices_of
+    from nlpbench.commands.show_table import show_outcomes
+    from nlpbench.runs.evaluate import evaluate_cells, exit_code, next_directory
 
-    records = run(loaded, place, models)
-    names = [record.model["name"] for record in records]
-    show_table(list(zip(names, records, strict=True)))
-    typer.echo(f"wrote {place}", err=True)
+    place = output_dir or next_directory(options.directory_named_after(config, "-evaluate"), cells)
+    outcomes = evaluate_cells(cells, place)
+    show_outcomes(outcomes)
+    show_slices_of(outcomes)
+    show_robustness_of(outcomes)
+    if any(outcome.record for outcome in outcomes):
+        typer.echo(f"wrote {place}", err=True)
+    gated = show_gate(gate_cells(rules, outcomes)) if rules is not None else 0
+    if code := exit_code(outcomes) or gated:
+        raise typer.Exit(code)
 
 
 def own_models(config: Path) -> list[str]:
-    """The runs in a run directory: itself, or one for each of its seeds; none in a file."""
+    """The fine-tuned runs in a directory: itself, or one for each of its seeds.
+
+    None in a file, and in the directory of an evaluation, whose config names its models.
+    """
     if not config.is_dir():
         return []
     seeds = sorted(path for path in config.glob("seed-*") if (path / "model").is_dir())
-    return [str(path) for path in seeds or [config]]
+    own = any((config / name).exists() for name in OF_FINETUNING)
+    return [str(path) for path in seeds or [config] * own]

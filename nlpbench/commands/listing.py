@@ -1,4 +1,4 @@
-"""`nlpbench list`: the tasks, metrics, methods and samples there are."""
+"""`nlpbench list`: the tasks, metrics, methods, perturbations and samples there are."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-KINDS = ("tasks", "metrics", "methods", "samples")
+KINDS = ("tasks", "metrics", "methods", "perturbations", "samples")
 
 
 def list_components(
     what: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to list.")],
 ) -> None:
-    """List tasks, metrics, compression methods or embedded samples."""
+    """List tasks, metrics, compression methods, perturbations or embedded samples."""
     from nlpbench.config.errors import UserError
     from nlpbench.config.problems import suggest
 

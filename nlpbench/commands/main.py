@@ -7,14 +7,19 @@ from typing import Annotated
 
 import typer
 
+from nlpbench.commands.calibrate import calibrate
 from nlpbench.commands.check import check
+from nlpbench.commands.compare import compare
+from nlpbench.commands.compress import compress
 from nlpbench.commands.env import env
 from nlpbench.commands.evaluate import evaluate
 from nlpbench.commands.finetune import finetune
+from nlpbench.commands.gate import gate
 from nlpbench.commands.init import init
 from nlpbench.commands.listing import list_components
 from nlpbench.commands.results import results
 from nlpbench.commands.schema import schema
+from nlpbench.commands.score import score
 from nlpbench.commands.show import show
 
 INTERRUPTED = 130
@@ -55,8 +60,13 @@ def nlpbench(
 
 app.command("finetune")(finetune)
 app.command("evaluate")(evaluate)
+app.command("compress")(compress)
+app.command("calibrate")(calibrate)
 app.command("check")(check)
 app.command("results")(results)
+app.command("compare")(compare)
+app.command("score")(score)
+app.command("gate")(gate)
 app.command("list")(list_components)
 app.command("init")(init)
 app.command("show")(show)
@@ -76,7 +86,7 @@ def main() -> None:
         from nlpbench.runs.launch import launched
 
         if not launched():
-            print("interrupted; go on with --resume", file=sys.stderr)  # noqa: T201
+            print("interrupted; start it again to go on (finetune: with --resume)", file=sys.stderr)  # noqa: T201
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()

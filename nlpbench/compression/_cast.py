@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from nlpbench.compression import Context, Method
 from nlpbench.config.errors import UserError
@@ -31,4 +31,4 @@ class Cast(Method, ABC):
     def apply(self, model: PreTrainedModel, context: Context) -> PreTrainedModel:
         import torch
 
-        return model.to(getattr(torch, self.name))  # type: ignore[arg-type]
+        return cast(Any, model).to(getattr(torch, self.name))  # type: ignore[no-any-return]

@@ -188,7 +188,8 @@ class DataSection(Section):
     validation_share: Share = Field(0.1, description="of train, where there is no validation split")
     test_share: Share = Field(0.1, description="of train, where there is no test split")
     group_column: Name | None = Field(
-        None, description="column whose equal values stay in one split, where splits come from train"
+        None,
+        description="column whose equal values stay in one split, where splits come from train",
     )
     split_seed: int = Field(42, ge=0, description="of splitting and sampling rows")
     max_samples: MaxSamples = Field(MaxSamples(), description="the most rows of each split")

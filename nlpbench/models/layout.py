@@ -67,7 +67,7 @@ class Layout:
             if isinstance(module, Substitute):
                 modules[name] = {"kind": module.kind, **module.options()}
                 continue
-            counterpart = plain.get(name)
+            counterpart: Any = plain.get(name)
             if type(counterpart) is not type(module):
                 raise ValueError(f"{name} is a {type(module).__name__}, which cannot be saved")
             other = {

@@ -178,7 +178,7 @@ def _compressed(
     if note.format == "transformers":
         loaded = _pretrained(source, auto_class, {})
         if note.dtype is not None:
-            loaded.model.to(getattr(torch, note.dtype))  # type: ignore[arg-type]
+            loaded.model.to(getattr(torch, note.dtype))
         return loaded
     sources.check_weights(source)
     with told_clearly(source, "configuration"):

@@ -17,7 +17,14 @@ from pydantic import (
 )
 
 from nlpbench.config.errors import UserError
-from nlpbench.results.files import finite, spelled_if_infinite, strict_json
+from nlpbench.results.files import (
+    PARTIAL,
+    REPLACED,
+    finite,
+    spelled_if_infinite,
+    strict_json,
+    write_text,
+)
 
 SCHEMA_VERSION: Final = 1
 RECORD = "record.json"
@@ -64,10 +71,124 @@ class SplitRecord(Part):
     truncated_share: float | None = None
 
 
+class SliceRecord(Part):
+    """The scores of some of the rows.
+
+    `of` names the slicing that the slice belongs to, such as `language` of `language=de`; `notes`
+    say by score why it is undefined. A slice without rows has no defined score.
+    """
+
+    of: str
+    rows: int
+    scores: dict[str, Score]
+    notes: dict[str, str] = {}
+
+
+class Gap(Part):
+    """How far a score lies apart between slices: the largest value less the smallest.
+
+    None where fewer than two slices have one. `highest` and `lowest` name the slices.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    highest: str | None = None
+    lowest: str | None = None
+
+
+class Drop(Part):
+    """How much worse a score is on altered texts than on those as they are; below 0 it is better.
+
+    None where one of the two scores is undefined, or the interval is unknown.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @field_validator("value", "low", "high")
+    @classmethod
+    def undefined_unless_finite(cls, value: float | None) -> float | None:
+        return finite(value)  # type: ignore[no-any-return]
+
+
+class PerturbedRecord(Part):
+    """The scores of all rows with their texts altered, and how far they fell, by score.
+
+    `changed` counts the rows that something was altered in; `options` are those of the
+    perturbation, with its name and seed.
+    """
+
+    rows: int
+    changed: int
+    options: dict[str, Any]
+    scores: dict[str, Score]
+    drop: dict[str, Drop]
+
+
+class CheckedRule(Part):
+    """One rule of a gate and what came of it.
+
+    Attributes:
+        key: of the score, or the name of the cost.
+        slice: the part of the rows that it is about; None for all of them.
+        bound: its name, such as `min`; `limit` is what the rule says.
+        value: of the run, and `baseline` that of the baseline; None where undefined.
+        p_value: two-sided, of the paired test, where one was asked for.
+        told: what was found, a sentence without its full stop.
+    """
+
+    key: str
+    slice: str | None = None
+    bound: str
+    limit: float | None = None
+    value: float | None = None
+    baseline: float | None = None
+    p_value: float | None = None
+    holds: bool
+    told: str
+
+    @property
+    def rule(self) -> str:
+        """The rule as a line calls it, such as `f1_macro on language=de: min 0.85`."""
+        of = f"{self.key} on {self.slice}" if self.slice is not None else self.key
+        limit = "" if self.limit is None else f" {self.limit:g}"
+        return f"{of}: {self.bound}{limit}"
+
+
+class Gate(Part):
+    """The rules that a run was held to; `baseline` says what it was compared with."""
+
+    passed: bool
+    rules: list[CheckedRule]
+    baseline: dict[str, Any] | None = None
+
+    @property
+    def broken(self) -> list[CheckedRule]:
+        return [rule for rule in self.rules if not rule.holds]
+
+
+class ReliabilityBin(Part):
+    """How often predictions of one confidence, above `low` and up to `high`, are right.
+
+    `confidence` is the mean of these predictions; it and `accuracy` are None where there are none.
+    `rows` counts examples, or labels of examples where labels come in sets.
+    """
+
+    low: float
+    high: float
+    rows: int
+    confidence: float | None
+    accuracy: float | None
+
+
 class Record(Part):
     """Everything a reader needs to trust, repeat and compare a run.
 
-    `scores` are those of `split`; `efficiency` holds the costs with units in their names.
+    `scores` are those of `split`; `efficiency` holds the costs with units in their names; `slices`
+    the scores of parts of the rows, by name, and `gaps` by slicing and score how far they lie apart;
+    `robustness` the scores of altered texts, by perturbation.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -82,13 +203,21 @@ class Record(Part):
     efficiency: dict[str, Any]
     interval: dict[str, Any]
     data: dict[str, SplitRecord]
+    slices: dict[str, SliceRecord] = {}
+    gaps: dict[str, dict[str, Gap]] = {}
+    robustness: dict[str, PerturbedRecord] = {}
+    reliability: list[ReliabilityBin] = []
+    errors: dict[str, Any] = {}
     data_notes: list[str] = []
     audit: dict[str, Any] = {}
     training: dict[str, Any] = {}
+    compression: dict[str, Any] = {}
     timings: dict[str, float | None] = {}
     environment: dict[str, Any] = {}
     warnings: list[str] = []
+    gate: Gate | None = None
     config: dict[str, Any] = {}
+    key: str | None = None  # a digest of all that the scores follow from, where one is known
     started: str = ""
     finished: str = ""
 
@@ -109,11 +238,23 @@ def read(directory: Path) -> Record:
     Raises:
         UserError: there is none, it is damaged, or a newer nlpbench wrote it.
     """
-    file = directory / RECORD
+    return _read(directory / RECORD, f"{directory} holds no {RECORD}, so no finished run")
+
+
+def read_file(file: Path) -> Record:
+    """The record in a file of any name.
+
+    Raises:
+        UserError: it cannot be read, it is damaged, or a newer nlpbench wrote it.
+    """
+    return _read(file, f"there is no record {file}")
+
+
+def _read(file: Path, missing: str) -> Record:
     try:
         values = finite(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise UserError(f"{directory} holds no {RECORD}, so no finished run") from error
+        raise UserError(missing) from error
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -132,6 +273,18 @@ def read(directory: Path) -> Record:
         raise UserError(f"{file} is damaged: {place}: {first['msg']}") from error
 
 
+def keep_gate(file: Path, gate: Gate) -> None:
+    """Puts what a gate found into the record of a file; all else there stays as it is."""
+    values = json.loads(file.read_text(encoding="utf-8"))
+    values["gate"] = gate.model_dump(mode="json")
+    write_text(file, strict_json(values, indent=1) + "\n")
+
+
+def _half_way(directory: Path) -> bool:
+    """Whether a directory was being written or replaced when a run was killed."""
+    return directory.name.endswith((PARTIAL, REPLACED))
+
+
 def find(directories: list[Path]) -> list[tuple[Path, Record]]:
     """The records in and below directories, each once, in the order of their paths.
 
@@ -142,7 +295,7 @@ def find(directories: list[Path]) -> list[tuple[Path, Record]]:
     for directory in directories:
         if not directory.is_dir():
             raise UserError(f"there is no directory {directory}")
-        files = sorted(directory.rglob(RECORD))
+        files = [path for path in sorted(directory.rglob(RECORD)) if not _half_way(path.parent)]
         if not files:
             raise UserError(f"{directory} holds no finished run (no {RECORD} in or below it)")
         for place in (file.parent for file in files):

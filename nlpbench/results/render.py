@@ -1,16 +1,19 @@
-"""A table for a terminal, a pull request, a spreadsheet, a program or a paper."""
+"""A table for a terminal, a pull request, a spreadsheet, a program, a paper or a browser."""
 
 from __future__ import annotations
 
 import csv
+import html
 import io
 import math
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nlpbench.config.costs import COSTS
+from nlpbench.results.cell import FACTS, Cell, Row, is_infinite, is_number
 from nlpbench.results.files import spelled_if_infinite, strict_json
-from nlpbench.results.table import COSTS, FACTS, Cell, Row, Table, is_infinite, is_number
+from nlpbench.results.table import Table
 
 HEADINGS = {
     "parameters": "params",
@@ -22,12 +25,40 @@ HEADINGS = {
     "tokens_per_second": "tokens/s",
     "peak_memory_mb": "memory MB",
     "train_seconds": "train s",
+    "worst_slice": "worst slice",
+    "slice_gap": "slice gap",
 }
 COUNTS = ("parameters", "non_embedding_parameters")
 ROUNDED = (*COSTS, "train_seconds")
-NAMES = ("run", "model")
+NAMES = ("run", "model", "data")
+KEPT_LONGEST = ("data", "model", "task", "split", "rows", "seed")
 SHORT_NAME = 24
 GAP = "  "
+PARTS = ("low", "high", "deviation", "of")  # of a cell, each a column of its own for programs
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>nlpbench results</title>
+<style>
+body {{ font-family: sans-serif; margin: 2em; }}
+table {{ border-collapse: collapse; }}
+th, td {{ padding: 0.3em 0.8em; text-align: left; border-bottom: 1px solid #ccc; }}
+th {{ border-bottom: 2px solid #333; }}
+.number {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
+li {{ color: #444; }}
+</style>
+</head>
+<body>
+<table>
+<thead>
+{head}</thead>
+<tbody>
+{body}</tbody>
+</table>
+{notes}</body>
+</html>
+"""
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -49,10 +80,16 @@ def render(table: Table, form: str, width: int | None = None) -> str:
 
 
 def cell_text(key: str, cell: Cell) -> str:
-    """A value as a person reads it: scores with interval or deviation, costs rounded."""
+    """A value as a person reads it, with what belongs to it."""
+    if cell.value is None or (isinstance(cell.value, float) and math.isnan(cell.value)):
+        return cell.instead
+    text = _value_text(key, cell) + cell.mark
+    return f"{text} {cell.of}" if cell.of is not None else text
+
+
+def _value_text(key: str, cell: Cell) -> str:
+    """Scores with interval or deviation, costs rounded."""
     value = cell.value
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "-"
     if is_infinite(value) or not is_number(value):
         return " ".join(str(value).split())
     if key in COUNTS:
@@ -96,8 +133,15 @@ def _heading(key: str) -> str:
     return HEADINGS.get(key, key)
 
 
-def _texts(table: Table) -> list[list[str]]:
-    return [[cell_text(key, row[key]) for key in table.columns] for row in table.rows]
+def _texts(
+    table: Table, escaped: Callable[[str], str], bold: Callable[[str], str]
+) -> list[list[str]]:
+    """The cells of every row, with the best ones in bold."""
+    rows = []
+    for row in table.rows:
+        texts = [(row[key], escaped(cell_text(key, row[key]))) for key in table.columns]
+        rows.append([bold(text) if cell.best else text for cell, text in texts])
+    return rows
 
 
 def _is_numeric(table: Table, key: str) -> bool:
@@ -151,7 +195,9 @@ def _least_important_first(table: Table) -> list[str]:
     if table.sorted_by not in table.scores:
         kept |= set(table.scores[:1])
     costs = [key for key in table.columns if key not in FACTS and key not in table.scores]
-    facts = [key for key in ("model", "task", "split", "rows", "seed") if key in table.columns]
+    facts = [key for key in KEPT_LONGEST if key in table.columns]
+    if len({row["run"].value for row in table.rows}) < len(table.rows):
+        kept.add("data")
     order = [*reversed(costs), *reversed(facts), *reversed(table.scores)]
     return [key for key in order if key not in kept]
 
@@ -192,30 +238,57 @@ def _cells(text: str) -> int:
 
 
 def _markdown(table: Table) -> str:
-    def line(texts: Sequence[str]) -> str:
-        return "| " + " | ".join(text.translate(MARKDOWN) for text in texts) + " |\n"
+    def escaped(text: str) -> str:
+        return text.translate(MARKDOWN)
 
-    out = line([_heading(key) for key in table.columns])
+    def line(texts: Sequence[str]) -> str:
+        return "| " + " | ".join(texts) + " |\n"
+
+    out = line([escaped(_heading(key)) for key in table.columns])
     rules = ["---:" if _is_numeric(table, key) else "---" for key in table.columns]
     out += "|" + "|".join(rules) + "|\n"
-    out += "".join(map(line, _texts(table)))
+    out += "".join(map(line, _texts(table, escaped, lambda text: f"**{text}**")))
     if table.notes:
         out += "\n" + "".join(f"- {note.translate(MARKDOWN)}\n" for note in table.notes)
     return out
 
 
 def _latex(table: Table) -> str:
+    def escaped(text: str) -> str:
+        return text.translate(LATEX)
+
     def line(texts: Sequence[str]) -> str:
         # After \\ and \midrule, LaTeX takes a [ or a * for an argument of theirs.
         guard = "{}" if texts[0].startswith(("[", "*")) else ""
-        return f"  {guard}" + " & ".join(text.translate(LATEX) for text in texts) + r" \\" + "\n"
+        return f"  {guard}" + " & ".join(texts) + r" \\" + "\n"
 
     columns = "".join("r" if _is_numeric(table, key) else "l" for key in table.columns)
     out = "".join(f"% {note}\n" for note in table.notes)
     out += f"\\begin{{tabular}}{{{columns}}}\n  \\toprule\n"
-    out += line([_heading(key) for key in table.columns]) + "  \\midrule\n"
-    out += "".join(map(line, _texts(table)))
+    out += line([escaped(_heading(key)) for key in table.columns]) + "  \\midrule\n"
+    out += "".join(map(line, _texts(table, escaped, lambda text: rf"\textbf{{{text}}}")))
     return out + "  \\bottomrule\n\\end{tabular}\n"
+
+
+def _html(table: Table) -> str:
+    """A page of its own, which needs no other file."""
+
+    def line(texts: Sequence[str], tag: str) -> str:
+        cells = zip(table.columns, texts, strict=True)
+        out = "".join(
+            f'<{tag} class="number">{text}</{tag}>'
+            if _is_numeric(table, key)
+            else f"<{tag}>{text}</{tag}>"
+            for key, text in cells
+        )
+        return f"<tr>{out}</tr>\n"
+
+    head = line([html.escape(_heading(key)) for key in table.columns], "th")
+    bold = "<strong>{}</strong>".format
+    body = "".join(line(texts, "td") for texts in _texts(table, html.escape, bold))
+    notes = "".join(f"<li>{html.escape(note)}</li>\n" for note in table.notes)
+    listed = f"<ul>\n{notes}</ul>\n" if notes else ""
+    return PAGE.format(head=head, body=body, notes=listed)
 
 
 def _csv(table: Table) -> str:
@@ -237,11 +310,11 @@ def _json(table: Table) -> str:
 
 
 def _fields(table: Table) -> list[str]:
-    """The columns, each with those of its interval and deviation where some row has one."""
+    """The columns, each with those of its interval and what else some row has."""
     fields = []
     for key in table.columns:
         fields.append(key)
-        for part in ("low", "high", "deviation"):
+        for part in PARTS:
             if any(getattr(row[key], part) is not None for row in table.rows):
                 fields.append(f"{key}_{part}")
     return fields
@@ -251,12 +324,8 @@ def _raw(row: Row) -> dict[str, Any]:
     """Values as they were measured, with nothing rounded."""
     values: dict[str, Any] = {}
     for key, cell in row.items():
-        values |= {
-            key: cell.value,
-            f"{key}_low": cell.low,
-            f"{key}_high": cell.high,
-            f"{key}_deviation": cell.deviation,
-        }
+        values[key] = cell.value
+        values |= {f"{key}_{part}": getattr(cell, part) for part in PARTS}
     return values
 
 
@@ -265,5 +334,7 @@ WRITERS: dict[str, Callable[[Table], str]] = {
     "csv": _csv,
     "json": _json,
     "latex": _latex,
+    "html": _html,
 }
 FORMATS = ("table", *WRITERS)
+WITH_BOLD = ("markdown", "latex", "html")

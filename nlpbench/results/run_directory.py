@@ -21,6 +21,7 @@ CHECKPOINTS = "checkpoints"
 HISTORY = "history.jsonl"
 PREDICTIONS = "predictions.jsonl"
 SHOWN = 4
+WITHOUT_EFFECT = ("output_dir", "gate", "baseline")  # keys that change no figure of a run
 State = Literal["empty", "other files", "another config", "unfinished", "finished"]
 
 
@@ -109,8 +110,8 @@ def discard(directory: Path) -> None:
 
 
 def identity(config: dict[str, Any]) -> str:
-    """What two runs of the same config have in common: all but the place of the output."""
-    values = {key: value for key, value in config.items() if key != "output_dir"}
+    """What two runs of the same config have in common: all that their figures follow from."""
+    values = {key: value for key, value in config.items() if key not in WITHOUT_EFFECT}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -118,7 +119,7 @@ def _differences(directory: Path, config: dict[str, Any]) -> str:
     """The keys that differ, with both values."""
     text = (directory / CONFIG).read_text(encoding="utf-8", errors="replace")
     before, now = _flat(parse(text, CONFIG).values), _flat(config)
-    keys = [key for key in (before | now) if key != "output_dir"]
+    keys = [key for key in (before | now) if key.partition(".")[0] not in WITHOUT_EFFECT]
     told = [
         f"{key}: {show(before.get(key))} there, {show(now.get(key))} here"
         for key in keys

@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-import math
-import os
-import re
-import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
+from nlpbench.config.costs import COSTS, MORE_IS_BETTER
 from nlpbench.config.errors import UserError
 from nlpbench.config.problems import suggest
+from nlpbench.results import notes as notes_on
+from nlpbench.results.cell import FACTS, OF_SLICES, OTHERS, Cell, Row, is_infinite, is_number
+from nlpbench.results.hardware import Hardware
 from nlpbench.results.record import Record
-from nlpbench.results.run_directory import identity
+from nlpbench.results.row import Failed, headline, of_failure, of_record
+from nlpbench.results.seed_mean import mean, same_but_for_the_seed
 
-FACTS = ("run", "model", "task", "split", "rows", "seed")
-STATIC_COSTS = ("parameters", "non_embedding_parameters", "size_mb")
-MEASURED_COSTS = (
-    "latency_ms_p50",
-    "latency_ms_p95",
-    "examples_per_second",
-    "tokens_per_second",
-    "peak_memory_mb",
-)
-COSTS = (*STATIC_COSTS, *MEASURED_COSTS)
-MORE_IS_BETTER = ("examples_per_second", "tokens_per_second")
-OTHERS = ("device", "threads", "train_seconds", "padded_share", "truncated_share", "finished")
-AVERAGED = (*COSTS, "train_seconds", "padded_share", "truncated_share")
+__all__ = ["Cell", "Failed", "Row", "Table", "build"]
+
 SHOWN_COSTS = ("parameters", "size_mb", "latency_ms_p50", "examples_per_second", "peak_memory_mb")
-NUMBERED = re.compile(r"[/_.\s-]*(seed)?[/_.\s-]*\d*$")
+BEST = "bold: best, and better than the second at p < 0.05 (paired test)"
 
-Named = tuple[str, Record]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A value with its interval or, in a row over seeds, its sample standard deviation."""
-
-    value: Any = None
-    low: float | None = None
-    high: float | None = None
-    deviation: float | None = None
-
-
-Row = dict[str, Cell]
+Named = tuple[str, Record | Failed]
 
 
 @dataclass(frozen=True)
@@ -62,111 +39,84 @@ def build(
     named: Sequence[Named],
     columns: Sequence[str] | None = None,
     sort: str | None = None,
+    significant_best: Collection[tuple[int, str]] = (),
 ) -> Table:
     """The table of records, each with the name of its row.
 
     Args:
+        named: records, and runs that failed, which have a row with their reason in a note.
         columns: keys to show, in this order; facts, all scores and the main costs unless told.
         sort: a column; scores and throughput best first, the rest smallest first, `-` turns it
             round. Rows without a value come last.
+        significant_best: by the number of the record and the key of a score, which values are the
+            best on their data, and better than the second best by a paired test.
 
     Raises:
         UserError: a column that no record has.
     """
+    records = [record for _, record in named if isinstance(record, Record)]
     directions = {
-        key: score.higher_is_better for _, record in named for key, score in record.scores.items()
+        key: score.higher_is_better for record in records for key, score in record.scores.items()
     }
     scores = list(directions)
-    known = [*FACTS, *scores, *COSTS, *OTHERS]
+    known = [*FACTS, *scores, *OF_SLICES, *COSTS, *OTHERS]
     by = sort.removeprefix("-") if sort else None
     for key in [*(columns or ()), *([by] if by else ())]:
         if key not in known:
             raise UserError(f"no record has the column {key}  {suggest(key, known)}")
 
+    hardware = Hardware(records)
     rows: list[Row] = []
-    notes: list[str] = []
-    for group in _same_but_for_the_seed(named):
-        rows += [_row(name, record, known) for name, record in group]
-        seeds = {record.seed for _, record in group}
-        if 1 < len(seeds) == len(group):
-            rows.append(_mean(group, rows[-len(group) :], scores, known))
-        elif len(seeds) > 1:
-            names = ", ".join(name for name, _ in group)
-            notes.append(f"no mean over the seeds of {names}: a seed ran twice")
+    for number, (name, record) in enumerate(named):
+        if isinstance(record, Failed):
+            rows.append(of_failure(name, record, known, scores))
+        else:
+            best = [key for place, key in significant_best if place == number]
+            rows.append(of_record(name, record, known, hardware.mark(record), best))
+    rows, seeds, notes = _with_means(named, rows, scores)
     if sort and by:
-        descending = directions.get(by, by in MORE_IS_BETTER)
-        rows = _sorted(rows, by, descending != sort.startswith("-"))
+        ascending = _smallest_first(by, records, directions)
+        rows = _sorted(rows, by, ascending == sort.startswith("-"))
 
     shown = list(dict.fromkeys(columns)) if columns else _worth_showing(rows, scores, by)
     shown_scores = [key for key in scores if key in shown]
-    notes = [*_notes(named, shown, shown_scores, directions), *notes]
-    if any(row[key].deviation is not None for row in rows for key in shown):
-        notes.append("± is the sample standard deviation over seeds")
+    failed = [(name, record) for name, record in named if isinstance(record, Failed)]
+    notes = [
+        *notes_on.of_failures(failed, shown),
+        *notes_on.of_scores(records, shown_scores, directions),
+        *notes_on.of_slices(records, shown),
+        *notes_on.of_costs(hardware, shown, by),
+        *notes_on.of_data(records, shown_scores, shown),
+        *notes,
+        *_notes_on_cells(rows, shown, seeds),
+    ]
     return Table(shown, rows, shown_scores, notes, by)
 
 
-def is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _with_means(
+    named: Sequence[Named], rows: Sequence[Row], scores: Sequence[str]
+) -> tuple[list[Row], list[int], list[str]]:
+    """The rows with those of means below them, over how many seeds, and why some runs have none."""
+    found: list[Row] = []
+    counts: list[int] = []
+    notes: list[str] = []
+    for group in same_but_for_the_seed(named):
+        of_group = [rows[number] for number in group]
+        found += of_group
+        seeds = {row["seed"].value for row in of_group}
+        if 1 < len(seeds) == len(group):
+            found.append(mean(of_group, scores))
+            counts.append(len(seeds))
+        elif len(seeds) > 1:
+            names = ", ".join(named[number][0] for number in group)
+            notes.append(f"no mean over the seeds of {names}: a seed ran twice")
+    return found, counts, notes
 
 
-def is_infinite(value: Any) -> TypeGuard[float]:
-    return isinstance(value, float) and math.isinf(value)
-
-
-def _row(name: str, record: Record, known: Sequence[str]) -> Row:
-    split = record.data[record.split]
-    cells = dict.fromkeys(known, Cell())
-    cells |= {
-        "run": Cell(name),
-        "model": Cell(record.model.get("name")),
-        "task": Cell(record.task),
-        "split": Cell(record.split),
-        "rows": Cell(split.rows),
-        "seed": Cell(record.seed),
-        "device": Cell(record.efficiency.get("device")),
-        "threads": Cell(record.efficiency.get("threads")),
-        "train_seconds": Cell(record.training.get("seconds")),
-        "padded_share": Cell(record.training.get("padded_share")),
-        "truncated_share": Cell(split.truncated_share),
-        "finished": Cell(record.finished or None),
-    }
-    cells |= {key: Cell(record.efficiency.get(key)) for key in COSTS}
-    cells |= {key: Cell(score.value, score.low, score.high) for key, score in record.scores.items()}
-    return cells
-
-
-def _same_but_for_the_seed(named: Sequence[Named]) -> list[list[Named]]:
-    """Runs of one config on the same rows stand together, where the first of them stood."""
-    groups: dict[Any, list[Named]] = {}
-    for number, (name, record) in enumerate(named):
-        config = {key: value for key, value in record.config.items() if key != "seed"}
-        fingerprint = record.data[record.split].fingerprint
-        # An evaluation's seed changes no weights, so that a mean over it would mean nothing.
-        alone = not config or record.command == "evaluate"
-        key = number if alone else (identity(config), record.split, fingerprint)
-        groups.setdefault(key, []).append((name, record))
-    return list(groups.values())
-
-
-def _mean(
-    group: Sequence[Named], rows: Sequence[Row], scores: Sequence[str], known: Sequence[str]
-) -> Row:
-    """Mean and sample standard deviation of scores and costs; facts where all agree on them."""
-    shared = os.path.commonprefix([name for name, _ in group])  # noqa: RUF071 - of any names
-    base = NUMBERED.sub("", shared)
-    over = f"mean of {len(group)} seeds"
-    cells = {}
-    for key in known:
-        values = [row[key].value for row in rows]
-        if key not in scores and all(value == values[0] for value in values):
-            cells[key] = Cell(values[0])
-        elif (key in scores or key in AVERAGED) and all(map(is_number, values)):
-            cells[key] = Cell(statistics.fmean(values), deviation=statistics.stdev(values))
-        elif key in scores and math.inf in values and None not in values:
-            cells[key] = Cell(math.inf)
-        else:
-            cells[key] = Cell()
-    return cells | {"run": Cell(f"{base} ({over})" if base else over)}
+def _smallest_first(by: str, records: Sequence[Record], directions: dict[str, bool]) -> bool:
+    if by == "worst_slice":
+        by = next((key for record in records if (key := headline(record))), by)
+    return not directions.get(by, by in MORE_IS_BETTER)
 
 
 def _sorted(rows: Sequence[Row], by: str, descending: bool) -> list[Row]:
@@ -181,57 +131,27 @@ def _sorted(rows: Sequence[Row], by: str, descending: bool) -> list[Row]:
 
 
 def _worth_showing(rows: Sequence[Row], scores: Sequence[str], by: str | None) -> list[str]:
-    """Facts that tell rows apart, all scores, and the costs that some row has."""
-    several = {key: len({str(row[key].value) for row in rows}) > 1 for key in ("model", "task")}
+    """Facts that tell rows apart, all scores, and the slices and costs that some row has."""
+    several = {
+        key: len({str(row[key].value) for row in rows}) > 1 for key in ("model", "data", "task")
+    }
     several["model"] &= any(row["model"].value != row["run"].value for row in rows)
     shown = ["run", *(key for key in several if several[key]), "split", "rows", *scores]
     shown += [
-        key for key in SHOWN_COSTS if any(row[key].value is not None for row in rows) or key == by
+        key
+        for key in (*OF_SLICES, *SHOWN_COSTS)
+        if any(row[key].value is not None for row in rows) or key == by
     ]
     return shown if by is None or by in shown else [*shown, by]
 
 
-def _notes(
-    named: Sequence[Named],
-    shown: Sequence[str],
-    scores: Sequence[str],
-    directions: dict[str, bool],
-) -> list[str]:
+def _notes_on_cells(rows: Sequence[Row], shown: Sequence[str], seeds: Sequence[int]) -> list[str]:
+    """What the signs in the cells mean."""
+    cells = [row[key] for row in rows for key in shown]
     notes = []
-    records = [record for _, record in named]
-    if scores:
-        intervals = sorted({_told(record.interval) for record in records if record.interval})
-        notes += intervals[:1] if len(intervals) == 1 else []
-        if len(intervals) > 1:
-            notes.append(f"intervals are not alike in all rows: {'; '.join(intervals)}")
-        lower = [key for key in scores if not directions[key]]
-        if lower:
-            notes.append(f"lower is better: {', '.join(lower)}")
-    for key in scores:
-        signatures = {record.scores[key].signature for record in records if key in record.scores}
-        if len(signatures) > 1:
-            told = " and ".join(sorted(signatures))
-            notes.append(f"{key} is not the same metric in all rows: {told}")
-    if any(key in MEASURED_COSTS for key in shown):
-        places = {
-            (str(record.efficiency["device"]), str(record.efficiency.get("threads") or ""))
-            for record in records
-            if record.efficiency.get("device") is not None
-        }
-        if len(places) > 1:
-            notes.append("costs were measured on different hardware; do not compare them")
-        elif places:
-            device, threads = places.pop()
-            plural = "" if threads == "1" else "s"
-            notes.append(f"costs measured on {device}{threads and f', {threads} thread{plural}'}")
-    fingerprints = {(record.split, record.data[record.split].fingerprint) for record in records}
-    if scores and len(fingerprints) > 1:
-        notes.append("rows were scored on different data; do not compare them")
+    if any(cell.deviation is not None for cell in cells):
+        counts = " or ".join(map(str, sorted(set(seeds))))
+        notes.append(f"± is the sample standard deviation over {counts} seeds")
+    if any(cell.best for cell in cells):
+        notes.append(BEST)
     return notes
-
-
-def _told(interval: dict[str, Any]) -> str:
-    confidence, resamples = interval.get("confidence"), interval.get("resamples")
-    share = f"{confidence * 100:g} % intervals" if is_number(confidence) else "intervals"
-    method = str(interval.get("method", "bootstrap over examples"))
-    return f"{share}: {method}" + (f", {resamples} resamples" if resamples else "")

@@ -199,7 +199,7 @@ def _make(config: RunConfig, step: Step) -> None:
     tokenizer = step.method.retokenize(context)
     if step.method.recover is not None:
         model = workshop.fit(model, step.method.recover)
-    model.eval()
+    cast(Any, model).eval()
     made = _reopened(opened, model, tokenizer)
     note_answers(config, made, step.directory / "expected.npz")
     original, before = _history(config, step)

@@ -19,7 +19,7 @@ from nlpbench.runs import launch
 from nlpbench.runs.libraries import settle_libraries
 from nlpbench.runs.material import Material
 from nlpbench.runs.preparation import Prepared, prepare
-from nlpbench.runs.scored_model import interval, score_model, write_predictions
+from nlpbench.runs.scored_model import score_model, write_predictions
 from nlpbench.tasks import Bundle, Task
 
 logger = logging.getLogger("nlpbench")
@@ -150,8 +150,13 @@ def _score(
         split=config.evaluation.split,
         seed=config.seed,
         scores=scored.scores,
+        slices=scored.slices,
+        gaps=scored.gaps,
+        robustness=scored.robustness,
         efficiency=scored.efficiency,
-        interval=interval(config),
+        reliability=scored.reliability,
+        errors=scored.errors,
+        interval=scored.interval,
         data=data,
         data_notes=material.data.notes,
         audit=material.audit.to_json(),

@@ -10,7 +10,7 @@ import logging
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -204,7 +204,11 @@ def _answers(config: RunConfig, opened: Any) -> list[Any]:
     return [np.asarray(array) for array in arrays]
 
 
-_JOBS = {"evaluate": _evaluate, "compare": _compare, "measure": _measure}
+_JOBS: dict[str, Callable[..., dict[str, Any]]] = {
+    "evaluate": _evaluate,
+    "compare": _compare,
+    "measure": _measure,
+}
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -13,6 +13,9 @@ from nlpbench.data import cache
 from nlpbench.data.audit import Audit, audit
 from nlpbench.data.features import lengths
 from nlpbench.data.load import LoadedData, Split, load
+from nlpbench.evaluation import clusters as sources
+from nlpbench.evaluation import membership
+from nlpbench.evaluation.answered import CLUSTER
 from nlpbench.results.record import SplitRecord
 from nlpbench.runs.features import encode as encode_rows
 from nlpbench.tasks import Bundle, Task
@@ -33,24 +36,36 @@ SAME_TRAIN = (
     "document_start",
     "conll_columns",
 )  # keys that say which rows train holds
-SAME_DRAW = ("validation", "test", "validation_share", "test_share", "split_seed")
+SAME_DRAW = ("validation", "test", "validation_share", "test_share", "split_seed", "group_column")
 MISLEADING_WHEN_SKEWED = {"accuracy"}
 
 
 @dataclass(frozen=True)
 class Material:
-    """Rows of every split read, with what the task makes of them."""
+    """Rows of every split read, with what the task makes of them.
+
+    Attributes:
+        clusters: of each scored row the value of `evaluation.cluster_column`; None without one.
+    """
 
     data: LoadedData
     labels: list[str]
     texts: dict[str, Sequence[str]]
     references: dict[str, NDArray[Any]]
     audit: Audit
+    clusters: list[Any] | None = None
 
     @property
     def corpus(self) -> Dataset | None:
         """The documents that come with the data, if any do."""
         return self.data.corpus
+
+    def sliceable(self, name: str) -> membership.Rows:
+        """What slicings read of a split."""
+        split = self.data.splits[name]
+        return membership.Rows(
+            split.rows, self.texts[name], self.references[name], self.labels, split.locate
+        )
 
     def records(self, features: dict[str, Dataset]) -> dict[str, SplitRecord]:
         """What the record says of each split."""
@@ -64,17 +79,37 @@ class Material:
         }
 
 
-def read(config: RunConfig, needed: Sequence[str], labels: Sequence[str] | None = None) -> Material:
+def load_rows(config: RunConfig, needed: Sequence[str]) -> LoadedData:
+    """The rows of the splits, with the columns that the task and the evaluation read.
+
+    Raises:
+        UserError: data that cannot be read.
+    """
+    task = cast(Task, config.task)
+    scored: str = config.evaluation.split
+    beside: dict[str, dict[str, str]] = {}
+    if scored in needed:
+        beside[scored] = config.columns_beside
+    return load(config.data, needed, task.columns, task.stratify_by, beside)
+
+
+def read(
+    config: RunConfig,
+    needed: Sequence[str],
+    labels: Sequence[str] | None = None,
+    data: LoadedData | None = None,
+) -> Material:
     """Loads, labels and audits the splits.
 
     Args:
         labels: the class names of a fine-tuned model; found in the training rows unless told.
+        data: the rows, where they are loaded already.
 
     Raises:
         UserError: whatever is wrong with the data, with its row.
     """
     task = cast(Task, config.task)
-    data = load(config.data, needed, task.columns, task.stratify_by)
+    data = data or load_rows(config, needed)
     for note in data.notes:
         logger.info("%s", note)
     if labels is None:
@@ -85,6 +120,9 @@ def read(config: RunConfig, needed: Sequence[str], labels: Sequence[str] | None 
         name: task.references(split.rows, labels, split.locate)
         for name, split in data.splits.items()
     }
+    clusters, scored = None, data.splits.get(config.evaluation.split)
+    if config.evaluation.cluster_column is not None and scored is not None:
+        clusters = sources.values(scored.rows, config.evaluation.cluster_column, scored.locate)
     report = audit(
         texts,
         _printable(task, references, labels),
@@ -94,7 +132,10 @@ def read(config: RunConfig, needed: Sequence[str], labels: Sequence[str] | None 
     cache.release_pages()
     for warning in report.warnings:
         logger.warning("%s", warning)
-    return Material(data, list(labels), texts, references, report)
+    found = Material(data, list(labels), texts, references, report, clusters)
+    if scored is not None:  # whatever is wrong with the slices is told before a model is trained
+        membership.find(config.evaluation.slices or (), found.sliceable(scored.name))
+    return found
 
 
 def refuse_training_rows(config: RunConfig, data: LoadedData, name_or_path: str) -> None:
@@ -160,9 +201,14 @@ def truncated_share(features: Dataset) -> float:
     return float((lengths(features, "whole_length") > lengths(features)).mean())
 
 
-def prediction_rows(split: Split, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of predictions.jsonl, in dataset order, with their ids."""
-    return [{"id": split.id(index), **row} for index, row in enumerate(rows)]
+def prediction_rows(
+    split: Split, rows: list[dict[str, Any]], clusters: Sequence[Any] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of predictions.jsonl, in dataset order, with their ids and clusters."""
+    found = [{"id": split.id(index), **row} for index, row in enumerate(rows)]
+    if clusters is None:
+        return found
+    return [{**row, CLUSTER: value} for row, value in zip(found, clusters, strict=True)]
 
 
 def _printable(

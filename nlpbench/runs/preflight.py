@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from nlpbench.config.errors import UserError
+from nlpbench.config.matrix import MatrixCell
 from nlpbench.config.run_config import RunConfig
 from nlpbench.data.features import lengths
 from nlpbench.evaluation import efficiency
 from nlpbench.evaluation.device import autocast, default_device
 from nlpbench.results import run_directory
 from nlpbench.runs import material as materials
-from nlpbench.runs.evaluate import models_to_score
+from nlpbench.runs.cell_rows import CellRows
+from nlpbench.runs.evaluate import cells_of, open_cell
 from nlpbench.runs.libraries import settle_libraries
 from nlpbench.runs.material import Material
+from nlpbench.runs.once import Once
 from nlpbench.runs.preparation import prepare
-from nlpbench.runs.scored_model import open_model
 from nlpbench.tasks import Bundle, Task
 
 if TYPE_CHECKING:
@@ -34,13 +37,35 @@ def preflight(config: RunConfig, directory: Path, resume: bool, processes: int =
 
 
 def preflight_evaluation(config: RunConfig, names: Sequence[str]) -> str:
-    """What `evaluate --dry-run` reports: that every model loads, knows the labels and the metrics."""
+    """As `preflight_cells`, of one data set."""
+    return preflight_cells(cells_of(config, names))
+
+
+def preflight_cells(cells: Sequence[MatrixCell]) -> str:
+    """What `evaluate --dry-run` reports: that every model loads, knows the labels and the metrics.
+
+    Raises:
+        UserError: with what is wrong with each model on each data set.
+    """
     settle_libraries()
-    lines = []
-    for name, revision in models_to_score(config, names):
-        opened = open_model(config, name, revision)
-        rows = len(opened.material.texts[config.evaluation.split])
-        lines.append(f"{name}: {type(opened.loaded.model).__name__}, {rows} rows to score")
+    several = len({cell.data for cell in cells}) > 1
+    lines, wrong, rows = [], [], CellRows()
+    for name in dict.fromkeys(cell.model for cell in cells):
+        of_model = [cell for cell in cells if cell.model == name]
+        model = Once(partial(open_cell, of_model[0]))
+        for cell in of_model:
+            place = f"{name} on {cell.data}" if several else name
+            try:
+                opened = model()
+                found = rows.material(cell, opened)
+            except UserError as error:
+                wrong.append(f"{place}: {error}" if len(cells) > 1 else str(error))
+                continue
+            count = len(found.texts[cell.config.evaluation.split])
+            architecture = type(opened.loaded.model).__name__
+            lines.append(f"{place}: {architecture}, {count} rows to score")
+    if wrong:
+        raise UserError("\n".join(wrong))
     return "\n".join(lines)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from nlpbench import models
@@ -13,11 +12,11 @@ from nlpbench.config.errors import UserError
 from nlpbench.config.run_config import RunConfig
 from nlpbench.evaluation import efficiency
 from nlpbench.evaluation.metrics import Metric
-from nlpbench.evaluation.predict import predict
 from nlpbench.evaluation.score import try_out
 from nlpbench.runs import generation
 from nlpbench.runs import material as materials
 from nlpbench.runs.material import Material
+from nlpbench.runs.settling import settle
 from nlpbench.tasks import Bundle, Task
 
 if TYPE_CHECKING:
@@ -80,21 +79,9 @@ class Prepared:
         if not task.settles or split is None:
             return
         bundle = Bundle(self.tokenizer, model, self.material.labels)
-        features = self.features["validation"]
-        found = predict(
-            model,
-            features,
-            task.collate(bundle),
-            partial(task.infer, bundle),
-            batch_size=config.evaluation.batch_size,
-            precision=config.evaluation.precision,
-            what="settling",
-            shared=True,
-        )
         references = self.material.references["validation"]
-        chosen = task.settle(found.values, features, split.rows, references, bundle)
-        for key, value in chosen.items():
-            setattr(model.config, key, value)
+        _, warnings = settle(config, bundle, split, self.features["validation"], references)
+        self.warnings.extend(warnings)
 
 
 def row_of_feature(split: Split, features: Dataset) -> Callable[[int], int | str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,22 +12,39 @@ from typing import TYPE_CHECKING, Any, cast
 from nlpbench import models
 from nlpbench.config.errors import UserError
 from nlpbench.config.run_config import RunConfig
-from nlpbench.evaluation import efficiency
+from nlpbench.evaluation import clusters as sources
+from nlpbench.evaluation import efficiency, robustness, slices
+from nlpbench.evaluation.answered import Answered
 from nlpbench.evaluation.device import OVERFLOWS_IN_FP16
+from nlpbench.evaluation.error_analysis import Errors, analyse
 from nlpbench.evaluation.metrics import Metric
+from nlpbench.evaluation.metrics.expected_calibration_error import ExpectedCalibrationError
 from nlpbench.evaluation.predict import predict
+from nlpbench.evaluation.reliability import BINS, reliability
 from nlpbench.evaluation.score import doubts, score, try_out
 from nlpbench.results import files, run_directory
-from nlpbench.results.record import Score, SplitRecord
+from nlpbench.results.record import (
+    Gap,
+    PerturbedRecord,
+    ReliabilityBin,
+    Score,
+    SliceRecord,
+    SplitRecord,
+)
 from nlpbench.runs import generation
 from nlpbench.runs import material as materials
 from nlpbench.runs.features import encode
 from nlpbench.runs.material import Material
-from nlpbench.tasks import Bundle, Task
+from nlpbench.runs.settling import settings_of, settled_on_these
+from nlpbench.tasks import Bundle, Predictions, Task
 
 logger = logging.getLogger("nlpbench")
+# What the bootstrap draws, where a row of predictions has a name of its own.
+DRAWN = {"log-likelihoods": "documents", "rankings": "queries"}
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from nlpbench.data.load import Split
     from nlpbench.models.load import LoadedModel
 
@@ -39,8 +56,14 @@ class ScoredModel:
     material: Material
     model: dict[str, Any]
     scores: dict[str, Score]
+    interval: dict[str, Any]
     efficiency: dict[str, Any]
+    slices: dict[str, SliceRecord]
+    gaps: dict[str, dict[str, Gap]]
+    robustness: dict[str, PerturbedRecord]
     predictions: list[dict[str, Any]]
+    reliability: list[ReliabilityBin]
+    errors: dict[str, Any]
     tables: Mapping[str, list[dict[str, Any]]]
     warnings: list[str]
     split: SplitRecord
@@ -49,29 +72,26 @@ class ScoredModel:
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A fine-tuned model that can be scored: it loads, and knows the labels of the rows.
+    """A fine-tuned model that can be scored, on one data set or several.
 
     Attributes:
+        labels: the class names that it knows; empty where there are none.
         writing: how it writes, for the record; empty unless the task has it write.
     """
 
+    name: str
+    revision: str | None
     loaded: LoadedModel
     tokenizer: Any
     labels: list[str]
-    material: Material
     writing: dict[str, Any]
 
 
-def open_model(
-    config: RunConfig, name_or_path: str, revision: str | None, material: Material | None = None
-) -> OpenedModel:
-    """Loads a fine-tuned model and the rows of `evaluation.split`, and tries the metrics.
-
-    Args:
-        material: rows already read, with the labels of this model.
+def open_model(config: RunConfig, name_or_path: str, revision: str | None) -> OpenedModel:
+    """Loads a fine-tuned model, and tries the metrics on its labels.
 
     Raises:
-        UserError: a model or data that cannot be used, with the reason.
+        UserError: a model that cannot be used, with the reason.
     """
     task = cast(Task, config.task)
     tokenizer = models.load_tokenizer(name_or_path, revision)
@@ -88,11 +108,24 @@ def open_model(
     _check_precision(config.evaluation.precision, loaded.model.config.model_type)
     writing = generation.settle(task, loaded.model, tokenizer)
     labels = task.labels_of(loaded.model)
-    if material is None:
-        material = materials.read(config, [config.evaluation.split], labels)
-        materials.refuse_training_rows(config, material.data, name_or_path)
     try_out(cast(list[Metric], config.metrics), task.answer, labels)
-    return OpenedModel(loaded, tokenizer, labels, material, writing)
+    return OpenedModel(name_or_path, revision, loaded, tokenizer, labels, writing)
+
+
+def rows_for(config: RunConfig, opened: OpenedModel) -> Material:
+    """The rows of `evaluation.split`, with the labels of a model that may be scored on them.
+
+    Raises:
+        UserError: data that cannot be used, or that the model was trained on.
+    """
+    material = materials.read(config, [config.evaluation.split], opened.labels)
+    materials.refuse_training_rows(config, material.data, opened.name)
+    return material
+
+
+def _bins(metrics: Sequence[Metric]) -> int:
+    """As many bins of confidence as the metric of them has, where it is asked for."""
+    return next((one.bins for one in metrics if isinstance(one, ExpectedCalibrationError)), BINS)
 
 
 def _with_id(split: Split, row: dict[str, Any]) -> dict[str, Any]:
@@ -112,62 +145,127 @@ def score_model(
 ) -> ScoredModel:
     """Opens a fine-tuned model, as `open_model` does, scores it and measures what it costs.
 
+    Args:
+        material: rows already read, with the labels of this model.
+
     Raises:
-        UserError: as `open_model`, and what a metric cannot score.
+        UserError: as `open_model` and `rows_for`, and what a metric cannot score.
+    """
+    opened = open_model(config, name_or_path, revision)
+    return score_opened(config, opened, material or rows_for(config, opened))
+
+
+def score_opened(config: RunConfig, opened: OpenedModel, material: Material) -> ScoredModel:
+    """Scores an open model on rows, and measures what it costs.
+
+    Raises:
+        UserError: what a metric cannot score.
     """
     task, section = cast(Task, config.task), config.evaluation
     metrics = cast(list[Metric], config.metrics)
-    opened = open_model(config, name_or_path, revision, material)
     loaded, tokenizer, labels = opened.loaded, opened.tokenizer, opened.labels
-    material = opened.material
     split, references = material.data.splits[section.split], material.references[section.split]
     bundle = Bundle(tokenizer, loaded.model, labels)
     features = encode(task, split.rows, None, bundle, corpus=material.corpus)
     collate, infer = task.collate(bundle), partial(task.infer, bundle)
+    values_of = partial(
+        predict,
+        loaded.model,
+        collate=collate,
+        infer=infer,
+        batch_size=section.batch_size,
+        precision=section.precision,
+        margins=partial(task.margins, bundle=bundle),
+        side_by_side=task.infers_alone,
+    )
     with efficiency.PeakMemory() as memory:
-        outputs = predict(
-            loaded.model,
-            features,
-            collate,
-            infer,
-            batch_size=section.batch_size,
-            precision=section.precision,
-        )
+        outputs = values_of(features)
     predictions = task.decode(outputs.values, features, split.rows, bundle)
     ids = [split.id(row) for row in range(len(split.rows))]
-    answered = Answered(task.answer, labels, ids, references, predictions)
-    warnings = [*predictions.warnings, *doubts(metrics, predictions, references)]
+    clusters = material.clusters
+    answered = Answered(task.answer, labels, ids, references, predictions, clusters)
+    flattered = settled_on_these(loaded.model, split.fingerprint)
+    warnings = [
+        *predictions.warnings,
+        *doubts(metrics, predictions, references),
+        *sources.doubts(clusters, section.cluster_column or ""),
+        *([flattered] if flattered else []),
+    ]
     for warning in warnings:
         logger.warning("%s", warning)
-    scores = score(metrics, predictions, references, labels, section, task.answer)
+    scores = score(metrics, predictions, references, labels, section, task.answer, clusters)
+    sliced = slices.score(
+        section, metrics, answered, scores, material.sliceable(section.split), tokenizer
+    )
+    for note in sliced.notes:
+        logger.info("%s", note)
+    warnings += sliced.notes
+
+    def predictions_for(rows: Dataset) -> Predictions:
+        encoded = encode(task, rows, None, bundle, corpus=material.corpus)
+        return task.decode(values_of(encoded).values, encoded, rows, bundle)
+
+    robust = robustness.measure(
+        section, metrics, answered, split.rows, task.altered_columns, predictions_for
+    )
+    errors = Errors()
+    if section.error_analysis is not None:
+        texts = material.texts[section.split]
+        errors = analyse(answered, metrics, texts, section.error_analysis.examples)
     costs: dict[str, Any] = efficiency.parameters(loaded.model)
     directory = loaded.directory
     if directory is not None:
         costs["size_mb"] = models.size_mb(directory)
     if section.efficiency:
-        costs |= efficiency.latency(loaded.model, features, collate, infer, section.precision)
-        costs |= efficiency.throughput(outputs)
+        candidate = efficiency.Candidate(
+            loaded.model,
+            features,
+            collate,
+            infer,
+            section.batch_size,
+            outputs.precision,
+            outputs.count / outputs.seconds,
+            task.infers_alone,
+        )
+        [measured] = efficiency.measure([candidate])
+        costs |= measured
         costs |= {"peak_memory_mb": memory.megabytes, "peak_memory_of": memory.of}
         costs["padded_share"] = outputs.padded_share
-        costs |= {"batch_size": section.batch_size, "precision": section.precision}
+        costs |= {"batch_size": section.batch_size, "precision": outputs.precision}
         costs |= efficiency.hardware()
     return ScoredModel(
         material=material,
         model={
-            "name": name_or_path,
-            "revision": revision,
+            "name": opened.name,
+            "revision": opened.revision,
             "commit": loaded.commit,
             "architecture": type(loaded.model).__name__,
             "weights": models.weights_hash(directory) if directory is not None else None,
             **opened.writing,
+            **settings_of(loaded.model),
         },
         scores=scores,
+        interval=interval(config, clusters),
         efficiency=costs,
-        predictions=materials.prediction_rows(split, task.rows_of(predictions, references, labels)),
+        slices=sliced.slices,
+        gaps=sliced.gaps,
+        robustness=robust.records,
+        predictions=sliced.tell(
+            materials.prediction_rows(
+                split, task.rows_of(predictions, references, labels), clusters
+            )
+        ),
         tables={
             name: [_with_id(split, row) for row in rows]
-            for name, rows in {**predictions.tables, **task.samples(bundle)}.items()
+            for name, rows in {
+                **predictions.tables,
+                **task.samples(bundle),
+                **errors.tables,
+                **robust.tables,
+            }.items()
         },
+        reliability=reliability(answered, _bins(metrics)),
+        errors=errors.summary,
         warnings=warnings,
         split=SplitRecord(
             rows=len(split.rows),
@@ -185,11 +283,22 @@ def write_predictions(directory: Path, scored: ScoredModel) -> None:
         files.write_jsonl(directory / name, rows)
 
 
-def interval(config: RunConfig) -> dict[str, Any]:
-    """How the intervals of a record were made."""
-    section = config.evaluation
+def interval(config: RunConfig, clusters: Sequence[Any] | None = None) -> dict[str, Any]:
+    """How the intervals of a record were made, and of how many clusters if of any.
+
+    Args:
+        clusters: of each row that was scored.
+    """
+    section, answer = config.evaluation, cast(Task, config.task).answer
+    drawn = DRAWN.get(answer, "examples")
+    counted = {}
+    if clusters is not None:
+        column = section.cluster_column
+        drawn = f"clusters of {column}" if column is not None else "clusters"
+        counted = {"clusters": len(set(clusters))}
     return {
-        "method": "percentile bootstrap over examples",
+        "method": f"percentile bootstrap over {drawn}",
+        **counted,
         "confidence": section.confidence,
         "resamples": section.resamples,
         "seed": section.bootstrap_seed,

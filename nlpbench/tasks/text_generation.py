@@ -79,7 +79,7 @@ class TextGeneration(GenerationTask):
             problems += [
                 Problem((key,), "excludes messages_column", "keep one of them", at_key=True)
                 for key in OF_PROMPTS
-                if key in self.model_fields_set
+                if getattr(self, key) != type(self).model_fields[key].default
             ]
         elif self.chat_template is not None:
             problems.append(Problem(("chat_template",), "needs messages_column", at_key=True))

@@ -14,6 +14,7 @@ from transformers import default_data_collator
 from transformers.utils.generic import ModelOutput
 
 from nlpbench.config.errors import UserError
+from nlpbench.evaluation.batching import BatchSize
 from nlpbench.evaluation.predict import predict
 from nlpbench.models.pooling import pool
 from nlpbench.tasks import Collate
@@ -98,7 +99,7 @@ def extract(
     validation: Dataset | None,
     collate: Collate,
     *,
-    batch_size: int,
+    batch_size: BatchSize,
     precision: str,
 ) -> Extracted:
     """Runs the encoder once over every row, without dropout, and takes it out of the model.

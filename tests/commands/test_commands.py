@@ -82,7 +82,10 @@ LIGHT = [
     "--version",
     *(
         f"{command} --help"
-        for command in "finetune evaluate check results list init show schema".split()
+        for command in (
+            "finetune evaluate compress compare score calibrate check results gate list init show "
+            "schema"
+        ).split()
     ),
     "check run.yaml",
     "check wrong.yaml",
@@ -90,9 +93,11 @@ LIGHT = [
     "list tasks",
     "list metrics",
     "list methods",
+    "list perturbations",
     "list samples",
     "schema",
     *(f"init {task}" for task in registry.names("task")),
+    "init ci",
     "show run.yaml",
 ]
 
@@ -141,7 +146,7 @@ MISTAKES = [
     ("check run.yaml --limit many", "Invalid value for '--limit'"),
     (
         "list nothing",
-        "error: there is no list of nothing  allowed: methods, metrics, samples, tasks\n",
+        "error: there is no list of nothing  allowed: methods, metrics, perturbations, samples, tasks\n",
     ),
     ("list metric", "error: there is no list of metric  did you mean metrics?\n"),
     ("init nothing", "error: no template for the task nothing  allowed: "),
@@ -305,7 +310,7 @@ def test_what_a_template_comments_out_can_be_used(task: str):
 
 
 def test_every_template_is_of_a_task():
-    assert {file.stem for file in TEMPLATES.iterdir()} <= set(registry.names("task"))
+    assert {file.stem for file in TEMPLATES.glob("*.yaml")} <= set(registry.names("task"))
 
 
 def test_init_writes_a_config_that_check_accepts(nlpbench, tmp_path):
@@ -358,7 +363,11 @@ def test_the_run_directory_is_named_after_the_config(place, monkeypatch):
             3,
             "error: ZeroDivisionError: by zero\nrun it again with --verbose for the traceback\n",
         ),
-        (KeyboardInterrupt(), 130, "interrupted; go on with --resume\n"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "interrupted; start it again to go on (finetune: with --resume)\n",
+        ),
     ],
     ids=["user", "run", "unforeseen", "interrupt"],
 )

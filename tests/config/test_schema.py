@@ -146,6 +146,8 @@ def test_every_shipped_config_fits(file: Path):
         "data: {source: d, max_samples: {train: 5}}\ntraining: {arguments: {optim: adafactor}}",
         "evaluation: {metrics: ['evaluate:meteor', {name: 'evaluate:a/b.py', scores: [f1]}]}",
         "evaluation: {metrics: [{name: evaluate, module: meteor, trust_remote_code: true}]}",
+        "models: [a, {name_or_path: b, revision: v1}]\n"
+        "data: [x, {source: y, name: Y, rename_columns: {sentence: text}}]",
     ],
 )
 def test_what_a_config_may_say(text: str):
@@ -173,6 +175,10 @@ def test_what_a_config_may_say(text: str):
         "evaluation: {metrics: [{name: 'evaluate:meteor', module: bleu}]}",
         "evaluation: {metrics: [{name: 'evaluate:meteor', score: [f1]}]}",
         "extends: 5",
+        "models: a",
+        "models: []",
+        "data: []",
+        "data: [x, {sorce: y}]",
     ],
 )
 def test_what_it_may_not(text: str):

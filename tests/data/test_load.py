@@ -20,7 +20,7 @@ from nlpbench.config.errors import UserError
 from nlpbench.config.sections import DataSection
 from nlpbench.data.files import sample_names, sample_summary
 from nlpbench.data.load import load
-from nlpbench.data.splitting import sample, split_off, strata
+from nlpbench.data.splitting import groups, sample, split_off, strata
 
 
 @pytest.fixture(autouse=True)
@@ -254,6 +254,87 @@ def test_missing_splits_come_from_train_and_are_the_same_whatever_is_needed():
     assert test.locate(7) == f"a.jsonl, row {number + 1}"
     assert load(DataSection(source="a.jsonl"), ["test"], [], "label").splits["test"].id(0) == (
         load(DataSection(source="a.jsonl"), ["test"], [], "label").splits["test"].position(0)
+    )
+
+
+def test_rows_of_a_group_stay_in_one_split():
+    rows = [{**row, "author": f"a{number % 37}"} for number, row in enumerate(tickets(200))]
+    write_jsonl("a.jsonl", [*rows, {**rows[0], "author": None}])
+    config = DataSection(source="a.jsonl", group_column="author", test_share=0.2)
+    everything = load(config, ["train", "validation", "test"], ["text", "label"], "label")
+    splits = everything.splits
+    assert everything.notes == [
+        f"validation: 10 % of train ({splits['validation'].rows.num_rows} rows), in groups of "
+        "author, split seed 42",
+        f"test: 20 % of train ({splits['test'].rows.num_rows} rows), in groups of author, "
+        "split seed 42",
+    ]
+    held = {name: set(split.rows["author"][:]) - {None} for name, split in splits.items()}
+    assert sum(map(len, held.values())) == len(set.union(*held.values())) == 37
+    assert splits["test"].rows.num_rows == pytest.approx(40, abs=4)
+    assert splits["validation"].rows.num_rows == pytest.approx(20, abs=4)
+    alone = load(config, ["test"], ["text", "label"], "label").splits["test"]
+    assert alone.fingerprint == splits["test"].fingerprint
+
+
+@pytest.mark.parametrize(
+    ("authors", "message"),
+    [
+        (["a", "b"], "too few groups (2) for 3 splits; name another column"),
+        ([["a"], ["b"]], '"author" holds lists or mappings'),
+    ],
+)
+def test_groups_that_cannot_be_split_are_told(authors, message):
+    rows = [{**row, "author": authors[number % 2]} for number, row in enumerate(tickets(20))]
+    write_jsonl("a.jsonl", rows)
+    config = DataSection(source="a.jsonl", group_column="author")
+    with pytest.raises(UserError) as caught:
+        load(config, ["train", "validation", "test"], ["text"])
+    assert str(caught.value).startswith("a.jsonl: data.group_column: ")
+    assert message in str(caught.value)
+
+
+def test_a_column_of_groups_that_is_missing_is_told():
+    write_jsonl("a.jsonl", tickets(20))
+    with pytest.raises(UserError, match=r'group_column: no column "lable"; did you mean label'):
+        load(DataSection(source="a.jsonl", group_column="lable"), ["test"], ["text"])
+
+
+@settings(deadline=None)
+@given(
+    values=st.lists(st.integers(0, 9), min_size=4, max_size=100),
+    share=st.floats(0.05, 0.6),
+    seed=st.integers(0, 2**40),
+)
+def test_groups_part_the_rows(values, share, seed):
+    group_of = groups(values)
+    held_out = split_off(len(values), {"test": share, "validation": 0.3}, None, seed, group_of)
+    of_test, of_validation = (
+        {values[row] for row in held_out[name]} for name in ("test", "validation")
+    )
+    assert not of_test & of_validation
+    assert held_out["test"].tolist() == [
+        row for row, value in enumerate(values) if value in of_test
+    ]
+    if len(set(values)) > 1:
+        assert 0 < len(of_test) < len(set(values))
+
+
+def test_columns_beside_are_those_of_one_split_and_of_no_fingerprint():
+    write_jsonl("train.jsonl", tickets(9))
+    rows = [{**row, "meta": {"language": "de"}} for row in tickets(4, start=9)]
+    write_jsonl("test.jsonl", rows)
+    config = DataSection(train="train.jsonl", test="test.jsonl")
+    plain = load(config, ["train", "test"], ["text"])
+    beside = {"test": {"meta.language": "evaluation.slices[0]"}}
+    loaded = load(config, ["train", "test"], ["text"], None, beside)
+    assert loaded.splits["test"].rows["meta.language"][:] == ["de"] * 4
+    assert loaded.splits["test"].fingerprint == plain.splits["test"].fingerprint
+    with pytest.raises(UserError) as caught:
+        load(config, ["test"], ["text"], None, {"test": {"language": "evaluation.slices[0]"}})
+    assert str(caught.value) == (
+        'test.jsonl: evaluation.slices[0]: no column "language"; did you mean meta.language? '
+        "columns: text, label, id, meta, meta.language"
     )
 
 

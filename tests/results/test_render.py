@@ -1,4 +1,4 @@
-"""Tables in five formats, word for word and read back by other programs."""
+"""Tables in six formats, word for word and read back by other programs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
@@ -18,7 +19,8 @@ from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
 from nlpbench.commands.results import Format
-from nlpbench.results.render import FORMATS, cell_text, render
+from nlpbench.results.record import SliceRecord
+from nlpbench.results.render import FORMATS, WITH_BOLD, cell_text, render
 from nlpbench.results.table import Cell, build
 
 FILES = {
@@ -27,6 +29,7 @@ FILES = {
     "csv": "table.csv",
     "json": "table.json",
     "latex": "table.tex",
+    "html": "table.html",
 }
 finite_floats = st.floats(-1e300, 1e300)
 
@@ -241,3 +244,99 @@ def test_json_is_strict(number: float, shown: str | None) -> None:
     [row] = json.loads(render(table, "json"), parse_constant=refuse)
     assert (row["f1"], row["size_mb"]) == (shown, shown)
     assert "nan" not in render(table, "table")
+
+
+@pytest.mark.parametrize(
+    ("key", "cell", "text"),
+    [
+        ("f1", Cell(instead="failed"), "failed"),
+        ("latency_ms_p50", Cell(5.23111, mark="†"), "5.23†"),
+        ("latency_ms_p50", Cell(None, mark="†"), "-"),
+        ("latency_ms_p50", Cell(5.23, deviation=0.0412, mark="†"), "5.23 ± 0.04†"),
+        (
+            "worst_slice",
+            Cell(0.6, 0.5, 0.7, of="language=de"),
+            "0.6000 [0.5000, 0.7000] language=de",
+        ),
+        ("slice_gap", Cell(0.25, of="length"), "0.2500 length"),
+    ],
+)
+def test_what_belongs_to_a_value(key: str, cell: Cell, text: str) -> None:
+    assert cell_text(key, cell) == text
+
+
+BOLD = {
+    "markdown": "**0.8571 [0.8201, 0.8902]**",
+    "latex": r"\textbf{0.8571 [0.8201, 0.8902]}",
+    "html": "<strong>0.8571 [0.8201, 0.8902]</strong>",
+}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_best_is_bold_where_a_format_can(form: str) -> None:
+    text = render(build([named("a"), named("b")], significant_best={(0, "f1")}), form)
+
+    assert form not in BOLD or text.count(BOLD[form]) == 1
+    assert (form in BOLD) == (form in WITH_BOLD)
+    assert text.count("0.857142857" if form in ("csv", "json") else "0.8571 [0.8201") == 2
+
+
+class Reader(HTMLParser):
+    """Cells, notes and tags of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.notes: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.into: list[str] | None = None
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append(tag)
+        self.links += [value for key, value in attrs if key in ("src", "href")]
+        self.into = {"td": self.cells, "th": self.cells, "li": self.notes}.get(tag, self.into)
+        if tag in ("td", "th", "li") and self.into is not None:
+            self.into.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th", "li"):
+            self.into = None
+
+    def handle_data(self, data: str) -> None:
+        if self.into is not None:
+            self.into[-1] += data
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1))
+def test_html_is_read_back(name: str) -> None:
+    reader = Reader()
+    reader.feed(render(build([named(name), named("b")], ["run", "f1"]), "html"))
+
+    interval = "0.8571 [0.8201, 0.8902]"
+    assert reader.cells == ["run", "f1", name, interval, "b", interval]
+    assert reader.notes == build([named(name)], ["run", "f1"]).notes
+    assert reader.links == []  # it needs no other file
+    assert set(reader.tags) <= set(
+        "html head meta title style body table thead tbody tr th td ul li".split()
+    )
+
+
+def test_programs_read_which_slice_is_the_worst() -> None:
+    part = SliceRecord(of="length", rows=3, scores={"f1": score(0.5)})
+    text = render(build([named("a", slices={"length=1-9": part})]), "csv")
+
+    [line] = csv.DictReader(io.StringIO(text))
+    assert (line["worst_slice"], line["worst_slice_of"]) == ("0.5", "length=1-9")
+
+
+def test_the_data_stays_where_it_alone_tells_rows_apart() -> None:
+    def on(name: str, run: str) -> tuple[str, object]:
+        return named(run, config={"data": {"source": name}}, model={"name": "m"})
+
+    alike = render(build([on("x", "a"), on("y", "a")]), "table", 30)
+    assert alike.splitlines()[0].split() == ["run", "data", "f1"]
+    assert max(map(cell_len, alike.splitlines())) > 30  # a name for each row comes first
+    other = render(build([on("x", "a"), on("y", "b")]), "table", 30)
+    assert other.splitlines()[0].split() == ["run", "f1"]
+    assert "data" in re.sub(r"\s+", " ", other).split("left out for width:")[1]

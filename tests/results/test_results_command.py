@@ -74,7 +74,12 @@ def test_columns_and_sort(runs: Path, nlpbench: Callable) -> None:
 
 @pytest.mark.parametrize(
     ("form", "beginning"),
-    [("markdown", "| run | model |"), ("latex", "% "), ("json", '[\n {\n  "run":')],
+    [
+        ("markdown", "| run | model |"),
+        ("latex", "% "),
+        ("json", '[\n {\n  "run":'),
+        ("html", "<!doctype html>"),
+    ],
 )
 def test_format(form: str, beginning: str, runs: Path, nlpbench: Callable) -> None:
     assert nlpbench("results", "runs", "--format", form).stdout.startswith(beginning)
@@ -139,6 +144,17 @@ def test_a_terminal_of_80_columns(runs: Path) -> None:
     assert lines[0].split() == ["run", "f1", "mse"]
     assert max(map(len, lines)) <= 80
     assert "left out for width: model, split" in " ".join(lines)
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("80", 80), ("60", 60), ("", 400)])
+def test_a_pipe_keeps_to_the_columns_that_are_told(
+    columns: str, widest: int, runs: Path, nlpbench: Callable
+) -> None:
+    lines = nlpbench("results", "runs", COLUMNS=columns).stdout.splitlines()
+
+    assert max(map(len, lines)) <= widest
+    assert ("left out for width" in " ".join(lines)) == bool(columns)
+    assert ("p50 ms" in lines[0]) == (not columns)
 
 
 @pytest.mark.parametrize(

@@ -692,7 +692,7 @@ def test_a_context_without_text_gets_the_empty_answer():
     values = [np.zeros((2, length), np.float32) for length in features["length"]]
     assert this.decode(values, features, data, bundle).answers.tolist() == ["", ""]
     chosen = this.settle(values, features, data, objects([[], []]), bundle)
-    assert chosen == {THRESHOLD: 0.0}
+    assert chosen.entries == {THRESHOLD: 0.0}
     nbest = small().decode(values, features, data, bundle).tables["nbest_predictions.jsonl"]
     assert [row["nbest"] for row in nbest] == [[], []]
 
@@ -711,8 +711,8 @@ def test_the_threshold_is_chosen_for_the_best_f1():
         logits[:, 0] = null  # differences -2, 1, 3 and 6: the first two are to be answered
     references = objects([["dog"], ["cat"], [], []])
     chosen = this.settle(values, features, data, references, bundle)
-    assert chosen == {THRESHOLD: 2.0}
-    setattr(bundle.model.config, THRESHOLD, chosen[THRESHOLD])
+    assert chosen.entries == {THRESHOLD: 2.0}
+    setattr(bundle.model.config, THRESHOLD, chosen.entries[THRESHOLD])
     found = this.decode(values, features, data, bundle)
     assert found.answers.tolist() == ["dog", "cat", "", ""]
 

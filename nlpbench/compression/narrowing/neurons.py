@@ -48,7 +48,7 @@ class Neurons:
 
     def norms(self) -> torch.Tensor:
         """(neurons,) the norm of what leads to a neuron times that of what leads away from it."""
-        leading = 0.0
+        leading: Any = 0.0
         for matrix in self.inputs:
             weights = matrices.by_output(matrix)
             leading = leading + weights.reshape(-1, self.count, weights.shape[-1]).pow(2).sum(
