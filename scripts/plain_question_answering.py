@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from datasets import Dataset, load_dataset
 from transformers import (
     AutoModelForQuestionAnswering,
@@ -99,6 +100,7 @@ def main() -> None:
             weight_decay=options.weight_decay,
             seed=options.seed,
             bf16=options.bf16,
+            use_cpu=not torch.cuda.is_available(),
             save_strategy="no",
             report_to="none",
         ),

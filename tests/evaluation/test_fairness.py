@@ -137,7 +137,7 @@ def test_of_more_labels_each_is_judged_against_the_others():
     found = judged([0, 1, 2, 2], [0, 2, 2, 1], "aabb", labels=["x", "y", "z"])
     values = rates(found, "group=b")
     assert [key for key in values if key != "accuracy"] == [
-        f"{rate}[{label}]" for label in "xyz" for rate in (SELECTION, TRUE, FALSE)
+        f"{rate}[{label}]" for label in "xyz" for rate in (TRUE, FALSE, SELECTION)
     ]
     assert values["true_positive_rate[z]"] == 0.5
     assert values["false_positive_rate[y]"] == 0.5
