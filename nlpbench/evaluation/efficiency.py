@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlpbench.evaluation import processes
 from nlpbench.evaluation.allocator import give_back_freed_memory
 from nlpbench.evaluation.batching import BatchSize
 from nlpbench.evaluation.device import (
@@ -80,11 +82,12 @@ def measure(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
     slowest = min(candidate.rows_per_second for candidate in candidates)
     rows = max(LEAST_ROWS, int(slowest * SECONDS_OF_A_PASS))
     stopwatches = [_Stopwatch(candidate, rows) for candidate in candidates]
+    for stopwatch in stopwatches:
+        stopwatch.take_turn()
+        stopwatch.forget()
     began = time.perf_counter()
-    for turn in range(1 + TURNS):
+    for _ in range(TURNS):
         for stopwatch in stopwatches:
-            if turn == 1:
-                stopwatch.forget()  # what was warming up
             stopwatch.take_turn()
         if time.perf_counter() - began > LONGEST_SECONDS * len(candidates):
             break
@@ -186,6 +189,19 @@ class PeakMemory:
             self.megabytes = torch.cuda.max_memory_allocated(self.device) / 1e6
         elif self.resettable:
             self.megabytes = _high_water_mark() / 1e6
+
+
+@contextmanager
+def all_threads() -> Iterator[None]:
+    """Has this process compute with the threads of all processes of the run, which wait."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads * processes.count())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def hardware() -> dict[str, Any]:

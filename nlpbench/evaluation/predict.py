@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from nlpbench.config.errors import RunError
+from nlpbench.config.sections import EvaluationSection
 from nlpbench.data.features import lengths as token_counts
 from nlpbench.evaluation import batching, memory, near_ties, processes, side_by_side
 from nlpbench.evaluation.batching import BatchSize
 from nlpbench.evaluation.device import autocast, default_device, settled, without_gradients
 from nlpbench.evaluation.progress import Progress
-from nlpbench.tasks import Collate, Inferred
+from nlpbench.tasks import Bundle, Collate, Inferred, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,8 +110,9 @@ def predict(
     parts = passes.run(order, narrow, what)
     values = _in_order(parts, order)
     doubtful = order[:0]
-    if reach and margins is not None:
-        doubtful = order[margins(values)[order] < reach]
+    distances = margins(values) if reach and margins is not None else None
+    if distances is not None:
+        doubtful = order[distances[order] < reach]
         for place, value in _by_place(passes.run(doubtful, "fp32", "computing again")):
             values[place] = value
     seconds = time.perf_counter() - started
@@ -146,6 +148,26 @@ def _checked(passes: _Passes, narrow: str, margins: Margins | None) -> tuple[str
     exact = _in_order(passes.run(sample, "fp32", "checking"), sample)
     reach = near_ties.reach(found, exact)
     return ("fp32", 0.0) if near_ties.most(distances, reach) else (narrow, reach)
+
+
+class Told(TypedDict):
+    """Arguments of `predict`."""
+
+    batch_size: BatchSize
+    precision: str
+    margins: Margins | None
+    side_by_side: bool
+
+
+def as_told(section: EvaluationSection, task: Task, bundle: Bundle) -> Told:
+    """What follows from a config, for its task and a plain model."""
+    writes = task.generation_settings is not None
+    return {
+        "batch_size": batching.for_texts(section.batch_size) if writes else section.batch_size,
+        "precision": section.precision,
+        "margins": partial(task.margins, bundle=bundle),
+        "side_by_side": task.infers_alone and not section.compile,
+    }
 
 
 @dataclass
@@ -231,11 +253,17 @@ def _in_order(parts: Sequence[Part], order: NDArray[np.int64]) -> Any:
     """The values of rows, from the first to the last of them; None where there are none."""
     import numpy as np
 
-    if parts[0][1].values is None:
+    first = parts[0][1].values
+    if first is None:
         return None
-    found = dict(_by_place(parts))
-    values = [found[place] for place in sorted(order.tolist())]
-    return np.stack(values) if isinstance(parts[0][1].values, np.ndarray) else values
+    places = np.sort(order)
+    if isinstance(first, np.ndarray):
+        whole = np.empty((len(order), *first.shape[1:]), dtype=first.dtype)
+        for index, found, _ in parts:
+            whole[np.searchsorted(places, index)] = found.values
+        return whole
+    by_place = dict(_by_place(parts))
+    return [by_place[place] for place in places.tolist()]
 
 
 def _by_place(parts: Sequence[Part]) -> Iterator[tuple[int, Any]]:

@@ -103,6 +103,31 @@ def first_goes_first() -> Iterator[None]:
             yield
 
 
+def everywhere(make: Callable[[], T]) -> T:
+    """What `make` returns in each process; where it fails in one, it fails in all.
+
+    The first process goes first, so that what it leaves in a cache is there for the others.
+
+    Raises:
+        NlpbenchError: what `make` raised, here or in another process.
+    """
+    if count() == 1:
+        return make()
+    made: list[T] = []
+    error: NlpbenchError | None = None
+    try:
+        with first_goes_first():
+            made.append(make())
+    except NlpbenchError as raised:
+        error = raised
+    told = gather(None if error is None else (error.exit_code, str(error)))
+    if error is not None:
+        raise error
+    for exit_code, message in filter(None, told):
+        raise as_told(exit_code, message)
+    return made[0]
+
+
 def gather(value: T) -> list[T]:
     """The values of all processes, by rank; every process must call it."""
     if count() == 1:

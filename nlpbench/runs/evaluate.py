@@ -16,15 +16,17 @@ from nlpbench.config.errors import NlpbenchError, RunError, UserError
 from nlpbench.config.matrix import MatrixCell
 from nlpbench.config.run_config import RunConfig
 from nlpbench.config.sections import ModelSection
+from nlpbench.evaluation import processes
 from nlpbench.evaluation.memory import free
 from nlpbench.models import source as sources
 from nlpbench.results import environment, files, run_directory
 from nlpbench.results.record import RECORD, Record
 from nlpbench.results.row import Failed
-from nlpbench.runs import finished_cell
+from nlpbench.runs import finished_cell, launch
 from nlpbench.runs.cell_rows import CellRows
 from nlpbench.runs.finished_cell import CellKeys
 from nlpbench.runs.libraries import settle_libraries
+from nlpbench.runs.material import Material
 from nlpbench.runs.once import Once
 from nlpbench.runs.scored_model import (
     OpenedModel,
@@ -102,6 +104,9 @@ def evaluate_cells(cells: Sequence[MatrixCell], output_dir: str | Path) -> list[
     Cells that are finished in the directory are read back if their model, data and settings are
     what they were.
 
+    In a process that a launcher started together with others, all of them call this: they share the
+    work of predicting, the first one alone writes, and all return the same.
+
     Args:
         output_dir: of the record of a single cell; of several each has a directory in it.
 
@@ -113,12 +118,14 @@ def evaluate_cells(cells: Sequence[MatrixCell], output_dir: str | Path) -> list[
         Exception: what ended a cell that is the only one.
     """
     settle_libraries()
+    launch.join(cells[0].config)
     directory = Path(output_dir)
     _check(cells, directory)
     rows = CellRows()
     keys = CellKeys(rows)
     outcomes = _read_back(cells, directory, keys)
-    if len(outcomes) < len(cells) > 1:
+    processes.barrier()  # all have looked before the first one writes
+    if len(outcomes) < len(cells) > 1 and processes.is_first():
         run_directory.open_run(directory, matrix.resolved(cells))
     for model in dict.fromkeys(cell.model for cell in cells):
         left = [cell for cell in cells if cell.model == model and cell.place not in outcomes]
@@ -128,7 +135,7 @@ def evaluate_cells(cells: Sequence[MatrixCell], output_dir: str | Path) -> list[
                 raise outcome.error
             if outcome.error is not None:
                 _tell_failure(outcome)
-    if all(outcome.error for outcome in outcomes.values()):
+    if all(outcome.error for outcome in outcomes.values()) and processes.is_first():
         run_directory.discard(directory)
     return [outcomes[cell.place] for cell in cells]
 
@@ -209,7 +216,11 @@ def _evaluate_model(
         logger.info("%s on %s", cell.model, cell.data)
         try:
             outcome = Outcome(cell, place, _evaluate_cell(cell, place, model, rows, keys))
-        except Exception as error:  # noqa: BLE001 - the other cells go on
+        except Exception as error:
+            # Of several processes, the others wait for this one, unless it is a mistake that all
+            # of them come upon.
+            if processes.count() > 1 and not isinstance(error, UserError):
+                raise
             outcome = Outcome(cell, place, error=error)
         yield outcome
     del model
@@ -220,19 +231,25 @@ def _evaluate_cell(
     cell: MatrixCell, place: Path, model: Once[OpenedModel], rows: CellRows, keys: CellKeys
 ) -> Record:
     started, clock = datetime.now(UTC), time.perf_counter()
-    rows.load(cell)  # before the model, which takes longer
-    material = rows.material(cell, model())
+
+    def material() -> Material:
+        rows.load(cell)  # before the model, which takes longer
+        return rows.material(cell, model())
+
+    found = processes.everywhere(material)
     key = keys.of(cell)
-    scored = score_opened(cell.config, model(), material)
+    scored = score_opened(cell.config, model(), found, shared=processes.count() > 1)
     record = _record(cell, place, scored, key, started, clock)
-    _write(cell.config, place, scored, record)
+    if processes.is_first():
+        _write(cell.config, place, scored, record)
     return record
 
 
 def _tell_failure(outcome: Outcome) -> None:
     """Logs why a cell failed; what it held in memory is let go for those that follow."""
     cell, error = outcome.cell, outcome.error
-    logger.error("%s on %s: %s", cell.model, cell.data, outcome.reason)
+    if not launch.launched():  # else the process that launched this one comes upon it again
+        logger.error("%s on %s: %s", cell.model, cell.data, outcome.reason)
     if error is not None and not isinstance(error, NlpbenchError):
         logger.debug("%s", "".join(traceback.format_exception(error)))
     while error is not None:

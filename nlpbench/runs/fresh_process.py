@@ -148,7 +148,7 @@ def _compare(config: RunConfig, model: str, expected: str) -> dict[str, Any]:
 
 def _measure(config: RunConfig, models: list[str]) -> dict[str, Any]:
     from nlpbench.evaluation import efficiency
-    from nlpbench.evaluation.predict import predict
+    from nlpbench.evaluation.predict import as_told, predict
     from nlpbench.runs.features import encode
     from nlpbench.runs.libraries import settle_libraries
     from nlpbench.runs.scored_model import open_model, rows_for
@@ -164,14 +164,18 @@ def _measure(config: RunConfig, models: list[str]) -> dict[str, Any]:
         features = encode(task, rows, None, bundle, corpus=material.corpus)
         collate, infer = task.collate(bundle), partial(task.infer, bundle)
         few = features.select(range(min(64, len(features))))
-        size, precision = section.batch_size, section.precision
-        outputs = predict(
-            opened.loaded.model, few, collate, infer, batch_size=size, precision=precision
-        )
-        speed = outputs.count / outputs.seconds
+        told = as_told(section, task, bundle)
+        outputs = predict(opened.loaded.model, few, collate, infer, **told)
         candidates.append(
             efficiency.Candidate(
-                opened.loaded.model, features, collate, infer, size, precision, speed
+                opened.loaded.model,
+                features,
+                collate,
+                infer,
+                told["batch_size"],
+                outputs.precision,
+                outputs.count / outputs.seconds,
+                told["side_by_side"],
             )
         )
     return {"costs": efficiency.measure(candidates)}

@@ -39,12 +39,17 @@ def check(config: RunConfig, count: int) -> None:
     from nlpbench.training.arguments import spread
     from nlpbench.training.schedule import plan
 
+    check_machine(count)
+    spread(config.training, plan(config.training, rows=count, processes=count))
+
+
+def check_machine(count: int) -> None:
+    """Raises UserError where this machine cannot run so many processes, or runs them already."""
     if os.environ.get("WORLD_SIZE"):
         raise UserError(
             f"--processes {count}: a launcher has started this process already, as one of "
             f"{processes.count()}; leave --processes out"
         )
-    spread(config.training, plan(config.training, rows=count, processes=count))
     import torch
 
     devices = torch.cuda.device_count()

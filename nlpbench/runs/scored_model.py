@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,13 +14,14 @@ from nlpbench import models
 from nlpbench.config.errors import UserError
 from nlpbench.config.run_config import RunConfig
 from nlpbench.evaluation import clusters as sources
-from nlpbench.evaluation import efficiency, robustness, slices
+from nlpbench.evaluation import efficiency, processes, robustness, slices
 from nlpbench.evaluation.answered import Answered
+from nlpbench.evaluation.compilation import compile_for_prediction
 from nlpbench.evaluation.device import OVERFLOWS_IN_FP16
 from nlpbench.evaluation.error_analysis import Errors, analyse
 from nlpbench.evaluation.metrics import Metric
 from nlpbench.evaluation.metrics.expected_calibration_error import ExpectedCalibrationError
-from nlpbench.evaluation.predict import predict
+from nlpbench.evaluation.predict import as_told, predict
 from nlpbench.evaluation.reliability import BINS, reliability
 from nlpbench.evaluation.score import doubts, score, try_out
 from nlpbench.results import files, run_directory
@@ -44,6 +46,7 @@ DRAWN = {"log-likelihoods": "documents", "rankings": "queries"}
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from transformers import PreTrainedModel
 
     from nlpbench.data.load import Split
     from nlpbench.models.load import LoadedModel
@@ -106,6 +109,8 @@ def open_model(config: RunConfig, name_or_path: str, revision: str | None) -> Op
         max_target_length=task.max_target_tokens,
     )
     _check_precision(config.evaluation.precision, loaded.model.config.model_type)
+    if config.evaluation.compile:
+        _compile(task, loaded.model)
     writing = generation.settle(task, loaded.model, tokenizer)
     labels = task.labels_of(loaded.model)
     try_out(cast(list[Metric], config.metrics), task.answer, labels)
@@ -140,6 +145,14 @@ def _check_precision(precision: str, model_type: str) -> None:
         raise UserError(f"evaluation.precision: {model_type} overflows in fp16; take bf16 or fp32")
 
 
+def _compile(task: Task, model: PreTrainedModel) -> None:
+    if not task.infers_alone:
+        raise UserError(
+            f"evaluation.compile: a {task.name} run does not call the model as it is; leave it out"
+        )
+    compile_for_prediction(model)
+
+
 def score_model(
     config: RunConfig, name_or_path: str, revision: str | None, material: Material | None = None
 ) -> ScoredModel:
@@ -155,8 +168,13 @@ def score_model(
     return score_opened(config, opened, material or rows_for(config, opened))
 
 
-def score_opened(config: RunConfig, opened: OpenedModel, material: Material) -> ScoredModel:
+def score_opened(
+    config: RunConfig, opened: OpenedModel, material: Material, *, shared: bool = False
+) -> ScoredModel:
     """Scores an open model on rows, and measures what it costs.
+
+    Args:
+        shared: all processes of the run call this, and share the work of predicting.
 
     Raises:
         UserError: what a metric cannot score.
@@ -166,18 +184,11 @@ def score_opened(config: RunConfig, opened: OpenedModel, material: Material) -> 
     loaded, tokenizer, labels = opened.loaded, opened.tokenizer, opened.labels
     split, references = material.data.splits[section.split], material.references[section.split]
     bundle = Bundle(tokenizer, loaded.model, labels)
-    features = encode(task, split.rows, None, bundle, corpus=material.corpus)
+    with processes.first_goes_first() if shared else nullcontext():
+        features = encode(task, split.rows, None, bundle, corpus=material.corpus)
     collate, infer = task.collate(bundle), partial(task.infer, bundle)
-    values_of = partial(
-        predict,
-        loaded.model,
-        collate=collate,
-        infer=infer,
-        batch_size=section.batch_size,
-        precision=section.precision,
-        margins=partial(task.margins, bundle=bundle),
-        side_by_side=task.infers_alone,
-    )
+    told = as_told(section, task, bundle)
+    values_of = partial(predict, loaded.model, collate=collate, infer=infer, shared=shared, **told)
     with efficiency.PeakMemory() as memory:
         outputs = values_of(features)
     predictions = task.decode(outputs.values, features, split.rows, bundle)
@@ -222,17 +233,18 @@ def score_opened(config: RunConfig, opened: OpenedModel, material: Material) -> 
             features,
             collate,
             infer,
-            section.batch_size,
+            told["batch_size"],
             outputs.precision,
             outputs.count / outputs.seconds,
-            task.infers_alone,
+            told["side_by_side"],
         )
-        [measured] = efficiency.measure([candidate])
-        costs |= measured
+        costs |= (
+            processes.from_first(partial(_measure, candidate)) if shared else _measure(candidate)
+        )
         costs |= {"peak_memory_mb": memory.megabytes, "peak_memory_of": memory.of}
         costs["padded_share"] = outputs.padded_share
         costs |= {"batch_size": section.batch_size, "precision": outputs.precision}
-        costs |= efficiency.hardware()
+        costs |= {"rows_in_fp32": outputs.in_fp32, "compile": section.compile}
     return ScoredModel(
         material=material,
         model={
@@ -274,6 +286,13 @@ def score_opened(config: RunConfig, opened: OpenedModel, material: Material) -> 
         ),
         seconds=outputs.seconds,
     )
+
+
+def _measure(candidate: efficiency.Candidate) -> dict[str, Any]:
+    """Latency and throughput of one model, and the hardware."""
+    with efficiency.all_threads():
+        [measured] = efficiency.measure([candidate])
+        return {**measured, **efficiency.hardware()}
 
 
 def write_predictions(directory: Path, scored: ScoredModel) -> None:

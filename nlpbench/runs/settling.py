@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from nlpbench.config.run_config import RunConfig
-from nlpbench.evaluation.predict import predict
+from nlpbench.evaluation.predict import as_told, predict
 from nlpbench.tasks import SETTLED_ON, Bundle, Task
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def settle(
         features,
         task.collate(bundle),
         partial(task.infer, bundle),
-        batch_size=config.evaluation.batch_size,
-        precision=config.evaluation.precision,
+        **as_told(config.evaluation, task, bundle),
         what="settling",
         shared=True,
     )

@@ -6,8 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from transformers import PreTrainedModel
+
 from nlpbench.config.run_config import RunConfig
-from nlpbench.evaluation.predict import predict
+from nlpbench.evaluation.predict import as_told, predict
 from nlpbench.evaluation.score import values
 from nlpbench.training.learner import Learner
 
@@ -23,14 +25,18 @@ def validate(config: RunConfig, materials: Materials, learner: Learner) -> dict[
     assert materials.watched is not None
     task, bundle = materials.task, replace(materials.bundle, model=learner.model)
     scored = not task.slow_to_score or materials.watched.key != "loss"
+    told = as_told(config.evaluation, task, bundle)
+    if not scored:
+        told["margins"] = None  # there are no answers
+    # What a strategy makes of a model may not be one that several threads can call.
+    told["side_by_side"] &= isinstance(learner.model, PreTrainedModel)
     with learner.scored():
         outputs = predict(
             learner.model,
             learner.validation,
             learner.collate,
             partial(task.infer, bundle, answers=scored),
-            batch_size=config.evaluation.batch_size,
-            precision=config.evaluation.precision,
+            **told,
             what="validating",
             shared=True,
         )

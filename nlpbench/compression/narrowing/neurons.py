@@ -55,7 +55,8 @@ class Neurons:
                 (0, 2)
             )
         away: torch.Tensor = matrices.by_output(self.output).pow(2).sum(dim=0)
-        return (leading * away).sqrt()
+        found: torch.Tensor = (leading * away).sqrt()
+        return found
 
 
 def all_neurons(model: Any) -> list[Neurons]:
