@@ -186,10 +186,10 @@ def test_a_failing_cell_does_not_stop_the_others(here, told):
 def test_what_nobody_foresaw_ends_one_cell(here, monkeypatch, told):
     original = evaluation.score_opened
 
-    def broken(config, opened, material):
+    def broken(config, opened, material, **options):
         if (opened.name, config.data.name) == ("distilbert", "one"):
             raise ZeroDivisionError("by zero\nat once")
-        return original(config, opened, material)
+        return original(config, opened, material, **options)
 
     monkeypatch.setattr(evaluation, "score_opened", broken)
     outcomes = evaluate_cells(cells(), here / "out")
